@@ -60,17 +60,16 @@ func Plural(n int, thing string) string {
 
 // hidden reports characters a reader can't see, or that move other ones about: C0/C1 controls,
 // format characters (bidi overrides and isolates, zero-width, tags), line and paragraph separators,
-// every space but the ordinary one, variation selectors and fillers that render as nothing.
+// every space but the ordinary one, variation selectors, and all else that renders as nothing.
 func hidden(r rune) bool {
 	switch {
 	case r == ' ':
 		return false
-	case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Z, unicode.Variation_Selector):
-		return true
-	case r == 0x115F, r == 0x1160, r == 0x3164, r == 0xFFA0, r == 0x034F, r == 0x2800:
+	case r == 0x2800: // the empty Braille pattern
 		return true
 	}
-	return unicode.Is(unicode.Co, r)
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Z, unicode.Co, unicode.Variation_Selector,
+		unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // SamePerson reports whether two names are taken for one person's: they differ in case only, by

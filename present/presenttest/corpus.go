@@ -32,6 +32,10 @@ var Attacks = []Hostile{
 	},
 	{Text: "tag\U000E0041\U000E0042", Shows: "tag⟦U+E0041⟧⟦U+E0042⟧", Hidden: 2},
 	{Text: "\u3164\uffa0x", Shows: "⟦U+3164⟧⟦U+FFA0⟧x", Hidden: 2},
+	{
+		Text:  "rm\u17b4\u2065\ufff0\U000E0000\U000E01F0 -rf",
+		Shows: "rm⟦U+17B4⟧⟦U+2065⟧⟦U+FFF0⟧⟦U+E0000⟧⟦U+E01F0⟧ -rf", Hidden: 5,
+	},
 	{Text: "pay \u0440\u0430\u0443", Shows: "pay \u0440\u0430\u0443", Look: 3},
 	{Text: "a\rDigest      0000", Shows: "a⟦U+000D⟧Digest      0000", Hidden: 1},
 	{Text: "one\u2028two\u0085three", Shows: "one⟦U+2028⟧two⟦U+0085⟧three", Hidden: 2},

@@ -1,9 +1,9 @@
 // The arguments: as package present lays them out, and as JSON.
-import { useState } from "preact/hooks";
+import { useContext, useState } from "preact/hooks";
 import { BlockView, type Title, titleOf } from "./blocks";
 import { Copy } from "./copy";
 import { useKeys } from "./keys";
-import { Parted } from "./parted";
+import { Parted, SeenContext } from "./parted";
 import { escaped, Spans, spans } from "./text";
 import type { Block, Json, Request } from "./types";
 
@@ -27,6 +27,7 @@ export const argumentBlocks = (r: Request): Block[] => (r.blocks ?? []).filter((
 
 export function Arguments({ r }: { r: Request }) {
   const [json, setJSON] = useState(false);
+  const seen = useContext(SeenContext);
   useKeys({
     v: () => setJSON(!json),
     o: () => {
@@ -37,6 +38,9 @@ export function Arguments({ r }: { r: Request }) {
   const blocks = argumentBlocks(r);
   const count = r.args !== null && typeof r.args === "object" ? Object.keys(r.args).length : 1;
   const hidden = redactedIn(blocks);
+  // The readable form of too many pieces is cut: then only the JSON shows all.
+  if (blocks.some((b) => b.lines?.some((l) => l.spans.some((s) => s.t === "cut"))))
+    seen?.need("readable:cut", "what only the JSON has");
   const tab = (on: boolean, words: string, key?: string) => (
     <button class="tab" type="button" role="tab" aria-selected={json === on} onClick={() => setJSON(on)}>
       {words} {key && <kbd>{key}</kbd>}

@@ -3,17 +3,9 @@
 import type { ComponentChildren } from "preact";
 import type { Span } from "./types";
 
-// The characters of approval.Display: controls, formats, all spaces but the ordinary one, fillers,
-// variation selectors, private use, and halves of pairs.
-const HIDDEN = new RegExp(
-  [
-    "[\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Variation_Selector}]",
-    "[\\u115f\\u1160\\u3164\\uffa0\\u2800\\ufffd]",
-    "\\u034f",
-    "(?! )\\p{Zs}",
-  ].join("|"),
-  "u",
-);
+// The characters of approval.Display: controls, formats, all spaces but the ordinary one, private use,
+// halves of pairs, and all that is drawn as nothing.
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{DI}\u2800\ufffd]|(?! )\p{Zs}/u;
 const PIECES = new RegExp(`( {9,}|\\n{5,}|${HIDDEN.source})`, "u");
 
 const NAMES: Record<number, string> = {

@@ -313,6 +313,24 @@ describe("guards", () => {
     assert.equal(await p.page.getByText("line 149", { exact: true }).count(), 1);
   });
 
+  test("what is too long to lay out counts as seen in the JSON only", async () => {
+    const p = await opened("files.edit", { text: `${":\n".repeat(20_001)}rm -rf ~` });
+    const missing = statement(p).getByText(/not on your screen/);
+    await missing.waitFor();
+    const walk = async () => {
+      await p.page.keyboard.press("o");
+      for (let i = 0; i < 5 && (await missing.count()) > 0; i++) {
+        await p.page.keyboard.press("n");
+        await p.page.waitForTimeout(400);
+      }
+    };
+    await walk();
+    assert.equal(await missing.count(), 1, "the end of the text is in no readable line");
+    await p.page.keyboard.press("v");
+    await walk();
+    await statement(p).getByText("Yours is the last approval").waitFor();
+  });
+
   test("at medium risk that is said, and not enforced", async () => {
     const p = await opened("mail.send", {
       body: Array.from({ length: 300 }, (_, i) => `line ${i}`).join("\n"),
