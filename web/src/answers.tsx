@@ -102,13 +102,10 @@ export function refused(e: Failure, d: Decision, sent: number, after: Request): 
     case "already_resolved": {
       const s = after.decision;
       const late = s ? sent - Date.parse(s.at) : 0;
-      const words = {
+      const words: Partial<Record<string, string>> = {
         approve: "approved",
         reject: "rejected",
         cancel: "withdrew",
-        expire: "",
-        allow: "",
-        deny: "",
       };
       return {
         ...bad,

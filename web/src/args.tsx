@@ -4,10 +4,9 @@ import { BlockView, type Title, titleOf } from "./blocks";
 import { Copy } from "./copy";
 import { useKeys } from "./keys";
 import { Parted, SeenContext } from "./parted";
+import { plural } from "./parts";
 import { escaped, Spans, spans } from "./text";
 import type { Block, Json, Request } from "./types";
-
-const plural = (n: number, one: string) => (n === 1 ? `1 ${one}` : `${n} ${one}s`);
 
 /** How many of the values shown the policy hides. */
 export function redactedIn(blocks: Block[]): number {

@@ -1,7 +1,7 @@
 // What the agent tried before this call, and what it changed since.
 import { BlockView } from "./blocks";
 import { Compared } from "./compared";
-import { inWords, Quote } from "./parts";
+import { inWords, plural, Quote } from "./parts";
 import { requestAddress } from "./route";
 import { Said } from "./text";
 import { clock, full, length } from "./time";
@@ -102,7 +102,7 @@ function Comparison({ last, nth }: { last: Attempt; nth: number }) {
     <section class="sec">
       <header>
         <h3>Changed since attempt {nth}</h3>
-        {changes > 0 && <span class="note">{changes === 1 ? "1 place" : `${changes} places`}</span>}
+        {changes > 0 && <span class="note">{plural(changes, "place")}</span>}
       </header>
       {blocks.map((b, i) =>
         b.kind === "compare" ? (

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { CopyAddress } from "./copy";
 import { Parted } from "./parted";
+import { plural } from "./parts";
 import { charsOf, Spans, textOf } from "./text";
 import { Tree } from "./tree";
 import type { Block, Line, Row, Span } from "./types";
@@ -29,7 +30,7 @@ const LANGUAGES: Record<string, string> = {
 export function titleOf(b: Block, otherwise: Title): Title {
   if (b.kind === "diff" || !b.name || b.name.length === 0) return otherwise;
   const lines = b.lines?.length ?? 0;
-  const many = lines === 1 ? "1 line" : `${lines} lines`;
+  const many = plural(lines, "line");
   const language = b.lang && (LANGUAGES[b.lang] ?? b.lang);
   const words = {
     code: [language, lines > 1 || !language ? many : ""].filter(Boolean).join(", "),
@@ -280,9 +281,7 @@ function Diff({ b, id }: { b: Block; id: string }) {
     const numbers = hidden.map((l) => l.new ?? l.old ?? 0).filter((n) => n > 0);
     return (
       <>
-        <b>
-          {runs} more {runs === 1 ? "change" : "changes"}
-        </b>
+        <b>{plural(runs, "more change")}</b>
         {numbers.length > 0 && ` in lines ${Math.min(...numbers)}–${Math.max(...numbers)}`}, not shown yet
       </>
     );

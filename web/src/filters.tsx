@@ -1,11 +1,11 @@
 // The filters of lists. What is chosen stands in the page's address.
 import type { RefObject } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Icon } from "./parts";
+import { Icon, LEVELS } from "./parts";
 import { setQuery, useRoute } from "./route";
 
 export const ENDED = ["executed", "rejected", "expired", "blocked", "failed", "outcome_unknown", "cancelled"];
-export const RISKS = ["low", "medium", "high", "critical"];
+export const RISKS = Object.keys(LEVELS);
 
 /** A query of the parameters that are not empty. */
 export function queryOf(params: Record<string, string>): URLSearchParams {

@@ -71,7 +71,7 @@ export function PageFrame({
   );
 }
 
-export function Failed({ failure }: { failure: Failure | null }) {
+export function Failed({ failure, what = "This" }: { failure: Failure | null; what?: string }) {
   if (!failure) return null;
   if (failure.status === 403) {
     return (
@@ -84,14 +84,15 @@ export function Failed({ failure }: { failure: Failure | null }) {
     <Notice
       kind="stop"
       icon="plug"
-      head="This could not be loaded."
+      head={`${what} could not be loaded.`}
       end={
         <button class="btn small" type="button" onClick={askNow}>
           Try now
         </button>
       }
     >
-      <Said text={failure.message} /> ({failure.problem?.code || failure.status})
+      <Said text={failure.message.replace(/\.$/, "")} /> ({failure.problem?.code || failure.status}). Trying
+      again in a moment.
     </Notice>
   );
 }

@@ -1,11 +1,11 @@
 // What the audit log holds beside calls, in words: policies, tokens, keys, and who was kept out.
 import type { ComponentChildren } from "preact";
-import { Quote } from "./parts";
+import { plural, Quote } from "./parts";
 import { Said } from "./text";
 import { clock } from "./time";
 import { type Fields, fields, text } from "./timeline";
 
-const count = (v: unknown, one: string) => (v === 1 ? `1 ${one}` : `${Number(v ?? 0)} ${one}s`);
+const count = (v: unknown, one: string) => plural(Number(v ?? 0), one);
 const size = (v: unknown) => (Array.isArray(v) ? v.length : 0);
 
 /** An entry that is of no call. Empty: its kind is unknown here. */

@@ -9,7 +9,7 @@ import { History } from "./history";
 import { useKeys } from "./keys";
 import { watch } from "./live";
 import { NothingOpen } from "./nothingopen";
-import { Icon, whileSeen } from "./parts";
+import { Icon, plural, whileSeen } from "./parts";
 import { Policy } from "./policy";
 import { atLeast, isMine, isPart, loadQueue, queue, withVotes } from "./queue";
 import { move, QueueList, useOrder } from "./queueview";
@@ -120,7 +120,7 @@ function NewCalls() {
         .map((r): [string, number] => [r, known.fresh.filter((f) => f === r).length])
         .filter(([, k]) => k > 0)
         .map(([r, k]) => `, ${k} ${r}`);
-      say(`${n} new ${n === 1 ? "call" : "calls"}${risky.join("")}.`);
+      say(`${plural(n, "new call")}${risky.join("")}.`);
       known.fresh = [];
     });
   }, []);

@@ -13,7 +13,12 @@ export function Icon({ name, size, cls }: { name: string; size?: number; cls?: s
   );
 }
 
-const LEVELS: Record<Level, string> = { low: "Low", medium: "Medium", high: "High", critical: "Critical" };
+export const LEVELS: Record<Level, string> = {
+  low: "Low",
+  medium: "Medium",
+  high: "High",
+  critical: "Critical",
+};
 
 export function RiskTag({ risk }: { risk: Level | undefined }) {
   if (!risk || !LEVELS[risk]) return null;
@@ -160,6 +165,9 @@ export function Notice({ kind, icon, head, children, end }: NoticeProps) {
     </div>
   );
 }
+
+/** So many of something, in words. */
+export const plural = (n: number, one: string): string => (n === 1 ? `1 ${one}` : `${n} ${one}s`);
 
 /** Who runs the tool, in words. */
 export function runner(v: Pick<Request, "execution">): string {

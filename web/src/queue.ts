@@ -8,7 +8,8 @@ import type { Listed, Page, Request, View } from "./types";
 const LIMIT = 100;
 const MOST = 500; // that the API gives at once
 const STAYS = 10_000; // ms that a call which ended is still shown
-const LOOK_AGAIN = 15_000; // ms, for calls of mine where none was found
+const LOOK_AGAIN = 10_000; // ms, for calls of mine behind those that are here
+const LOOK_RARELY = 60_000; // where the server has looked at as many as it does
 
 /** A call of the list; far: from behind what was read, because this person can decide it. */
 type Known = Listed & { far?: boolean };
@@ -57,7 +58,7 @@ export const totalOf = (q: Queue): string => (q.total > EXACT ? "more than 1,000
 /** Said where none of the calls that were looked at is this person's. */
 export const noneSoFar = (q: Queue): string =>
   q.looked?.found === "none so far"
-    ? "None of those whose time ends first, up to 20,000, is yours to decide. The rest was not looked at."
+    ? "None of those, nor of up to 20,000 behind them, is yours to decide. No more were looked at."
     : "";
 
 /** A count of what is here, which is the least there are while more calls wait than are here. */
@@ -98,9 +99,11 @@ async function nearest(changes: Changes): Promise<Page<Known>> {
 async function mineBehind(page: Page<Known>, changes: Changes): Promise<Page<Known> | undefined> {
   const q = queue.value;
   const mine = page.items.some((c) => isMine(withVotes(c)));
-  const wait = q.looked && q.looked.found !== "some" && now() - q.looked.at < LOOK_AGAIN;
-  if (!page.next_cursor || wait) return;
-  if (few(q, changes) ? mine || anyFar(q) || here(q) > LIMIT : mine && !anyFar(q)) return;
+  const { at, found: last } = q.looked ?? { at: 0 };
+  const due = now() - at >= (last === "none so far" ? LOOK_RARELY : LOOK_AGAIN);
+  // While some are here, others may come in a while. Once the last one is decided, the next ones are due.
+  const look = anyFar(q) ? due && !few(q, changes) : !mine && (due || last === "some");
+  if (!page.next_cursor || !look) return;
   const found = await pageOf(LIMIT, page.next_cursor, "&may=approve");
   for (const c of found.items) c.far = true;
   return found;

@@ -6,7 +6,7 @@ import { Choice, NoMatch, Search } from "./filters";
 import { useKeys } from "./keys";
 import { Failed } from "./lists";
 import { askNow } from "./live";
-import { Icon, useLate, useSecond } from "./parts";
+import { Icon, LEVELS, plural, useLate, useSecond } from "./parts";
 import {
   anyFar,
   atLeast,
@@ -82,6 +82,7 @@ export function QueueList({ selected }: { selected: string }) {
   const anyFilter = Boolean(filters.risk || filters.tool || filters.agent || filters.q);
   const chip = (risk: "" | Risk, words: string, shape?: ComponentChildren) => (
     <button
+      key={risk}
       class="chip"
       type="button"
       aria-pressed={filters.risk === risk}
@@ -108,30 +109,26 @@ export function QueueList({ selected }: { selected: string }) {
       </div>
       <div class="chips" role="group" aria-label="Filters">
         {chip("", q.loaded ? `All ${part ? totalOf(q) : everything.length}` : "All")}
-        {chip(
-          "critical",
-          q.loaded ? `Critical ${atLeast(count("critical"), q)}` : "Critical",
-          <Icon name="critical" cls="r-critical" />,
-        )}
-        {chip(
-          "high",
-          q.loaded ? `High ${atLeast(count("high"), q)}` : "High",
-          <Icon name="high" cls="r-high" />,
+        {(["critical", "high"] as const).map((r) =>
+          chip(
+            r,
+            q.loaded ? `${LEVELS[r]} ${atLeast(count(r), q)}` : LEVELS[r],
+            <Icon name={r} cls={`r-${r}`} />,
+          ),
         )}
         <Choice name="Agent" values={names("agent")} words={asIs} />
         <Choice name="Tool" values={names("tool")} words={asIs} />
       </div>
       {q.held.length > 0 && (
         <button class="newer" type="button" onClick={showHeld}>
-          {q.held.length} {part ? "more" : "new"} {q.held.length === 1 ? "call" : "calls"}{" "}
-          <span class="grow" />
+          {plural(q.held.length, part ? "more call" : "new call")} <span class="grow" />
           Show <kbd>.</kbd>
         </button>
       )}
       {part && (
         <p class="partial">
           Here are the {here(q)} of {totalOf(q)} whose time ends first
-          {anyFar(q) && ", and of the others those that you can decide"}. Counts and search stop there.{" "}
+          {anyFar(q) && ", and yours behind them"}. Counts and search stop there.{" "}
           {mine.length === 0 && noneSoFar(q)}{" "}
           <button class="as-link" type="button" onClick={() => void loadMore()}>
             Load more

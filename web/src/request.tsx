@@ -9,10 +9,11 @@ import { Bar } from "./bar";
 import { BlockView } from "./blocks";
 import { useCell } from "./cell";
 import { useKeys } from "./keys";
-import { askNow, watch } from "./live";
+import { Failed } from "./lists";
+import { watch } from "./live";
 import { Notices } from "./notices";
 import { SeenContext } from "./parted";
-import { Icon, Left, Notice, Quote, Rack, RiskTag, useLate } from "./parts";
+import { Icon, Left, Notice, plural, Quote, Rack, RiskTag, useLate } from "./parts";
 import { Head } from "./requesthead";
 import { loadRequest, requests } from "./requests";
 import { useSeen } from "./seen";
@@ -48,19 +49,7 @@ function NotLoaded({ failure }: { failure: Failure }) {
             It may belong to another Pawl, or be out of your reach.
           </Notice>
         ) : (
-          <Notice
-            kind="stop"
-            icon="plug"
-            head="This request could not be loaded."
-            end={
-              <button class="btn small" type="button" onClick={askNow}>
-                Try now
-              </button>
-            }
-          >
-            <Said text={failure.message.replace(/\.$/, "")} /> ({failure.problem?.code || failure.status}).
-            Trying again in a moment.
-          </Notice>
+          <Failed failure={failure} what="This request" />
         )}
       </div>
     </main>
@@ -205,7 +194,7 @@ function foundWords(f: Found): string {
     ] as const
   )
     .filter(([n]) => n)
-    .map(([n, what]) => (n === 1 ? `1 ${what}` : `${n} ${what}s`))
+    .map(([n, what]) => plural(n ?? 0, what))
     .join(", ");
 }
 
@@ -234,9 +223,7 @@ function useSpoken(r: Request): string {
     const rest = Date.parse(r.deadline) - now();
     const timers = [5, 1]
       .filter((m) => rest > m * 60_000 && rest - m * 60_000 < 2 ** 31)
-      .map((m) =>
-        setTimeout(() => say(m === 1 ? "1 minute left." : `${m} minutes left.`), rest - m * 60_000),
-      );
+      .map((m) => setTimeout(() => say(`${plural(m, "minute")} left.`), rest - m * 60_000));
     return () => timers.forEach(clearTimeout);
   }, [r.deadline, r.status]);
   return said;
@@ -254,7 +241,7 @@ function Requirement({ r }: { r: Request }) {
       <header>
         <h3>What it takes</h3>
         <span class="note">
-          {s && `${s.given} of ${s.needed} ${s.needed === 1 ? "approval" : "approvals"}. `}
+          {s && `${s.given} of ${plural(s.needed, "approval")}. `}
           {waits && `${rejections} ${deny === 1 ? "ends" : "end"} it.`}
           {r.status === "rejected" && `${rejections} ended it.`}
           {waits && r.requirement?.require_reason && " An approval needs a reason."}

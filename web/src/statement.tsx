@@ -4,7 +4,7 @@ import type { Answer } from "./answers";
 import { argumentBlocks, redactedIn } from "./args";
 import type { BarProps, Step } from "./bar";
 import { isPhone } from "./parted";
-import { Icon, Left } from "./parts";
+import { Icon, Left, plural } from "./parts";
 import { ending } from "./queue";
 import { Summary } from "./summary";
 import { Said } from "./text";
@@ -63,7 +63,7 @@ export function whyOff(
   const [first] = p.unseen;
   if (first && (r.risk === "high" || r.risk === "critical")) {
     const n = p.unseen.length;
-    const why = n === 1 ? "1 part was not on your screen yet." : `${n} parts were not on your screen yet.`;
+    const why = `${plural(n, "part")} ${n === 1 ? "was" : "were"} not on your screen yet.`;
     return { icon: "eye", why, act: { words: `Show ${first.what}`, do: first.show } };
   }
   if (p.hidden.found && !p.hidden.read) return { icon: "warn", why: "" };

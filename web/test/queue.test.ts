@@ -118,18 +118,13 @@ describe("the queue", () => {
     const mine = p.page.locator('ul[aria-labelledby="mine"] .row');
     const theirs = p.page.locator('ul[aria-labelledby="theirs"] .row');
     await row(p, own).waitFor();
-    await p.page
-      .getByText(/^Here are the 100 of \d+ whose time ends first, and of the others those that/)
-      .waitFor();
+    await p.page.getByText(/^Here are the 100 of \d+ whose time ends first, and yours behind them/).waitFor();
     assert.equal(
       await p.page.locator(".row").first().getAttribute("data-id"),
       await mine.first().getAttribute("data-id"),
     );
     assert.equal(await mine.last().getAttribute("data-id"), own);
     assert.equal(await theirs.count(), 100);
-    const next = await s.asks({ tool: "docs.publish", args: { n: 51 }, timeout: "3h" });
-    await row(p, next).waitFor();
-    assert.equal(await mine.last().getAttribute("data-id"), next);
     await row(p, own).click();
     await press(p.page.getByRole("button", { name: /^Approve/ }));
     await p.page.locator(`.row.gone[data-id="${own}"]`, { hasText: "approved by ana" }).waitFor();
@@ -140,7 +135,6 @@ describe("the queue", () => {
     await s.as("root", "POST", "/api/sessions/grants/cancel", {});
     for (const id of ids) await s.until(id, (r) => r.status === "cancelled");
     await p.page.getByText("Here are the").waitFor({ state: "detached" });
-    await row(p, next).waitFor();
   });
 
   test("has in front what ends first, however many are newer, and strikes out nothing that waits", async () => {
