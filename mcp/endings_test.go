@@ -17,6 +17,8 @@ func TestHowCallsEnd(t *testing.T) {
 	api := newAPI(t)
 	r := connect(t, api)
 	for n, c := range []struct{ tool, answer, status, words string }{
+		{"wrong late", `"error":{"code":-32001,"message":"timed out"}`, "outcome_unknown", "the server answered with an error: timed out"},
+		{"wrong odd", `"error":{"code":"x","message":"no"}`, "outcome_unknown", "the server answered with an error: no"},
 		{"echo", `"text":"{`, "executed", ""},
 		{"fail", `"isError":true,"content":[{"type":"text","text":"the disk is full"}]`, "failed", "the disk is full"},
 		{"wrong", `"error":{"code":-32602,"message":"no such argument"}`, "failed", "the server answered with an error: no such argument"},
@@ -24,7 +26,8 @@ func TestHowCallsEnd(t *testing.T) {
 		{"die", "It may have run", "outcome_unknown", "the server ended: exit status 3"}, // and the gateway with it
 	} {
 		t.Run(c.tool, func(t *testing.T) {
-			if got := r.ask(n+1, call(n+1, c.tool, "{}")); !strings.Contains(got, c.answer) {
+			tool, how, _ := strings.Cut(c.tool, " ")
+			if got := r.ask(n+1, call(n+1, tool, `{"how":"`+how+`"}`)); !strings.Contains(got, c.answer) {
 				t.Errorf("answered %s", got)
 			}
 			report := api.reported(n)
@@ -208,10 +211,25 @@ func TestInputIsTheSameCall(t *testing.T) {
 	if report := api.reported(0); report["status"] != "executed" || len(api.started) != 1 {
 		t.Errorf("reported %v, asked %d times", report, len(api.started))
 	}
-	// Input is good for one answer to one question.
-	r.ask(3, next("3", "s1"))
-	r.ask(4, next("4", "s2"))
-	if len(api.started) != 3 {
+	// Input is good for one answer to one question, and nothing else brings it to the server.
+	ran := r.runs()
+	for n, frame := range []string{
+		next("3", "s1"), next("4", "s2"), strings.Replace(next("5", "s1"), `"inputResponses":{},`, "", 1),
+		strings.Replace(next("6", ""), `,"requestState":""`, "", 1),
+	} {
+		if got := r.ask(3+n, frame); !strings.Contains(got, "Not run") {
+			t.Errorf("answered %s", got)
+		}
+	}
+	if len(api.started) != 1 || r.runs() != ran {
+		t.Errorf("asked %d times, ran %s", len(api.started), r.runs())
+	}
+	// A client may leave an empty input out.
+	r.ask(7, call(7, "ask", `{"x":1}`))
+	if got := r.ask(8, strings.Replace(next("8", "s1"), `"inputResponses":{},`, "", 1)); !strings.Contains(got, "thanks") {
+		t.Errorf("answered %s", got)
+	}
+	if len(api.started) != 2 {
 		t.Errorf("asked %d times", len(api.started))
 	}
 }

@@ -163,10 +163,8 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 	if r.name == statusTool {
 		return s.status(ctx, r)
 	}
-	if run := s.continues(r); run != nil {
-		run.id = r.id
-		s.run(r.message, run)
-		return nil
+	if _, input := r.at["inputResponses"]; input || len(r.at["requestState"].of(r.raw)) > 0 {
+		return s.goOn(r)
 	}
 	wait := s.waitFor(r.client.Name, len(r.progress) > 0)
 	waiting, cancel := context.WithTimeout(ctx, wait)
@@ -193,7 +191,11 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 		return answer(r.id, said(true, "Not run: Pawl can't guard this call as it is. "+reason(err)))
 	}
 	same := likeness(call)
-	p, err := s.take(asking, same, call, min(firstLook, wait))
+	place := same
+	if place != "" && change != "" {
+		place += "\x00" + call.Description // people are to see what has changed by now
+	}
+	p, err := s.take(asking, place, call, min(firstLook, wait))
 	if err != nil {
 		return s.unasked(r, err)
 	}
@@ -215,11 +217,11 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 		return answer(r.id, denied(begun.View))
 	case late && begun.ID != "":
 		p.view = begun.View
-		s.park(same, p)
+		s.park(place, p)
 		return answer(r.id, pending(begun.View, s.page(begun.View), len(def.Output) > 0, err))
 	}
 	if p.view = begun.View; !refused(err) { // it may go on when Pawl answers again
-		s.park(same, p)
+		s.park(place, p)
 	}
 	return s.unasked(r, err)
 }

@@ -31,8 +31,10 @@ const (
 const (
 	codeParse          = -32700
 	codeInvalidRequest = -32600
+	codeNoMethod       = -32601
 	codeInvalidParams  = -32602
 	codeServer         = -32000 // the server gave no answer
+	codeNeedsURL       = -32042 // of MCP: somebody has to visit an address first
 )
 
 // message is one JSON-RPC frame.

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
+	"slices"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/retry"
@@ -15,7 +17,11 @@ func (s *session) finish(run *running, m message) {
 	report := approval.ReportSignal{Status: approval.ReportExecuted}
 	result, failed := m.field("result"), m.field("error")
 	if len(failed) > 0 {
-		report.Status, report.Error = approval.ReportFailed, "the server answered with an error: "+messageOf(failed)
+		code, text := failureOf(failed)
+		report.Status, report.Error = approval.ReportFailed, "the server answered with an error: "+text
+		if !slices.Contains(notRun, code) { // such as one that a proxy gives up with
+			report.Status = approval.ReportUnknown
+		}
 		s.report(run, report)
 		return
 	}
@@ -41,12 +47,22 @@ func (s *session) finish(run *running, m message) {
 	s.report(run, report)
 }
 
-// continues returns the run that a call goes on with: the server asked for input before it can end, and
-// the client repeats the call with that, unchanged otherwise.
-func (s *session) continues(r request) *running {
-	if _, input := r.at["inputResponses"]; !input {
-		return nil
+// goOn forwards a call that goes on with a run: the server asked for input before it can end. Any other
+// is refused: a server that trusts its state would do again what was approved once.
+func (s *session) goOn(r request) []byte {
+	run := s.continues(r)
+	if run == nil {
+		return answer(r.id, said(true, "Not run: the gateway knows of no such call that waits for input; it may have "+
+			"been started again since. Call the tool anew, without inputResponses and requestState."))
 	}
+	run.id = r.id
+	s.run(r.message, run)
+	return nil
+}
+
+// continues returns the run that a call goes on with: the client repeats it with the input, unchanged
+// otherwise.
+func (s *session) continues(r request) *running {
 	call := approval.Call{Tool: s.o.Server + "." + r.name, Args: r.args}
 	call.Normalize()
 	state := "\x00" + string(r.at["requestState"].of(r.raw))
@@ -94,12 +110,19 @@ func (s *session) report(run *running, report approval.ReportSignal) {
 	})
 }
 
-func messageOf(failed []byte) string {
+// notRun are the error codes by which a server says that it has not run the tool.
+var notRun = []int{codeParse, codeInvalidRequest, codeNoMethod, codeInvalidParams, codeNeedsURL}
+
+// perhapsRun are HTTP statuses that something in front of a server answers, perhaps after it has begun.
+var perhapsRun = []int{http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, 499}
+
+func failureOf(failed []byte) (code int, text string) {
 	var e struct {
+		Code    int    `json:"code"`
 		Message string `json:"message"`
 	}
-	_ = json.Unmarshal(failed, &e) // without a message there is none
-	return approval.Display(e.Message, 1000)
+	_ = json.Unmarshal(failed, &e) // what can't be read is not there
+	return e.Code, approval.Display(e.Message, 1000)
 }
 
 func firstText(list []byte) string {

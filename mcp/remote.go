@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,11 +220,18 @@ func (r *remote) post(ctx context.Context, m message, o *opened) {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		// A refusal may say why in a frame of its own.
 		doc, err := io.ReadAll(io.LimitReader(res.Body, maxFrame))
-		refused := res.StatusCode >= 400 && res.StatusCode < 500 && res.StatusCode != http.StatusRequestTimeout
+		refused := res.StatusCode >= 400 && res.StatusCode < 500 && !slices.Contains(perhapsRun, res.StatusCode)
+		why := fmt.Errorf("HTTP status %d (%s)", res.StatusCode, http.StatusText(res.StatusCode))
+		if got, err := parse(doc); err == nil && refused && m.method == methodCall {
+			if code, text := failureOf(got.field("error")); !slices.Contains(notRun, code) {
+				lost(fmt.Errorf("%w: %s", why, text), false) // its code alone would leave that open
+				return
+			}
+		}
 		if answers, _ := r.take(doc, m, refused); err == nil && answers {
 			return
 		}
-		lost(fmt.Errorf("HTTP status %d (%s)", res.StatusCode, http.StatusText(res.StatusCode)), !refused)
+		lost(why, !refused)
 		return
 	}
 	if m.method == methodInitialize {

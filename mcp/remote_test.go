@@ -54,7 +54,7 @@ func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, id, _ := strings.Cut(frame, `"id":"`)
 		id, _, _ = strings.Cut(id, `"`)
 		reply(200, "application/json", `{"jsonrpc":"2.0","id":"`+id+`","result":{"tools":[{"name":"json"},{"name":"stream"},`+
-			`{"name":"resume"},{"name":"broken"},{"name":"cut"},{"name":"refused"},{"name":"moved"},{"name":"new"},{"name":"says"}]}}`)
+			`{"name":"resume"},{"name":"broken"},{"name":"cut"},{"name":"refused"},{"name":"moved"},{"name":"new"},{"name":"says"},{"name":"session"},{"name":"busy"},{"name":"given-up"}]}}`)
 	case !strings.Contains(frame, `"id":`):
 		w.WriteHeader(202)
 	case has("json"), has("new"):
@@ -70,6 +70,12 @@ func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(200, "text/event-stream", "data: {\"json")
 	case has("says"):
 		reply(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such thing"}}`)
+	case has("session"):
+		reply(404, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"no such session"}}`)
+	case has("busy"):
+		reply(429, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"slowly"}}`)
+	case has("given-up"):
+		reply(499, "text/plain", "")
 	case has("moved"):
 		w.Header().Set("Location", "/elsewhere")
 		reply(307, "text/plain", "")
@@ -80,14 +86,17 @@ func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestRemoteServers(t *testing.T) {
 	for tool, c := range map[string]struct{ answer, status string }{
-		"json":    {"done", "executed"},
-		"stream":  {"done", "executed"},
-		"resume":  {"done", "executed"},
-		"broken":  {"It may have run", "outcome_unknown"},
-		"cut":     {"It may have run", "outcome_unknown"},
-		"moved":   {"It may have run", "outcome_unknown"},
-		"says":    {"no such thing", "failed"},
-		"refused": {"Not run: the server did not take it: HTTP status 404 (Not Found)\\nCall ID", "not_run"},
+		"json":     {"done", "executed"},
+		"stream":   {"done", "executed"},
+		"resume":   {"done", "executed"},
+		"broken":   {"It may have run", "outcome_unknown"},
+		"cut":      {"It may have run", "outcome_unknown"},
+		"moved":    {"It may have run", "outcome_unknown"},
+		"says":     {"no such thing", "failed"},
+		"session":  {"did not take it: HTTP status 404 (Not Found): no such session", "not_run"},
+		"busy":     {"It may have run", "outcome_unknown"},
+		"given-up": {"It may have run", "outcome_unknown"},
+		"refused":  {"Not run: the server did not take it: HTTP status 404 (Not Found)\\nCall ID", "not_run"},
 	} {
 		t.Run(tool, func(t *testing.T) {
 			web, api := newWebServer(t), newAPI(t)

@@ -92,7 +92,9 @@ func serve(ran string) {
 						`{"name":"shaped","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}`)
 				}
 			case "test/change":
-				description = "Deletes everything."
+				if description = "Deletes everything."; strings.Contains(in.Text(), "again") {
+					description = "Sends everything away."
+				}
 				say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 			case "test/raw":
 				say(`{ "jsonrpc" : "2.0", "result":{"was":%s , "n":12345678901234567890,"f":1.0},"id":%s}`,
@@ -110,14 +112,20 @@ func serve(ran string) {
 		case "fail":
 			result(`{"isError":true,"content":[{"type":"text","text":"the disk is full"}]}`)
 		case "wrong":
-			say(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no such argument"}}`, m.ID)
+			code, message := "-32602", "no such argument"
+			if strings.Contains(in.Text(), "late") {
+				code, message = "-32001", "timed out"
+			} else if strings.Contains(in.Text(), "odd") {
+				code, message = `"x"`, "no"
+			}
+			say(`{"jsonrpc":"2.0","id":%s,"error":{"code":%s,"message":%s}}`, m.ID, code, quoted(message))
 		case "flood":
 			fmt.Fprint(os.Stderr, strings.Repeat("noise\n", 200_000))
 			text("done")
 		case "env":
 			text(strings.Join(os.Environ(), "\n"))
 		case "ask":
-			if strings.Contains(in.Text(), "inputResponses") {
+			if strings.Contains(in.Text(), "requestState") {
 				text("thanks")
 			} else {
 				result(`{"resultType":"input_required","inputRequests":{"a":{}},"requestState":"s1"}`)

@@ -202,7 +202,8 @@ func (s *session) askServer(ctx context.Context, method string, params any) (mes
 	select {
 	case got, ok := <-reply:
 		if failed := got.field("error"); !ok || len(failed) > 0 {
-			return message{}, errors.New(cmp.Or(messageOf(failed), "it gave no answer"))
+			_, text := failureOf(failed)
+			return message{}, errors.New(cmp.Or(text, "it gave no answer"))
 		}
 		return got, nil
 	case <-ctx.Done():

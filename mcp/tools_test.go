@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl/mcp"
 )
@@ -67,6 +68,34 @@ func TestChangedToolsAreShown(t *testing.T) {
 	if _, err := mcp.New(o); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a damaged file was read: %v", err)
 	}
+}
+
+// A call that waits is taken up again only where people saw what the tool says of itself now.
+func TestToolsThatChangeWhileACallWaits(t *testing.T) {
+	api := newAPI(t)
+	r := connect(t, api, func(o *mcp.Options) {
+		o.Pins, o.Wait = filepath.Join(t.TempDir(), "pins.json"), 50*time.Millisecond
+	})
+	r.ask(1, call(1, "echo", `{}`))
+	waits := func(id, asked int, says string) {
+		t.Helper()
+		if got := r.ask(id, call(id, "echo", `{}`)); !strings.Contains(got, "Approve at") {
+			t.Errorf("answered %s", got)
+		}
+		if len(api.started) != asked {
+			t.Fatalf("asked %d times, want %d", len(api.started), asked)
+		}
+		if text := api.started[asked-1]["description"].(string); !strings.Contains(text, "Description is: "+says) {
+			t.Errorf("reviewers see %q", text)
+		}
+	}
+	r.send(`{"jsonrpc":"2.0","method":"test/change"}`)
+	r.next("list_changed")
+	waits(2, 2, "Deletes everything.")
+	waits(3, 2, "Deletes everything.")
+	r.send(`{"jsonrpc":"2.0","method":"test/change","params":{"name":"again"}}`)
+	r.next("list_changed")
+	waits(4, 3, "Sends everything away.")
 }
 
 // Two clients of one server have a gateway each, and one file: what one pins the other knows.

@@ -14,15 +14,15 @@ import (
 
 // Alike is AdmitParams.Alike of a call: the same for calls of one requester, agent and session with
 // equal tool and arguments, redacted ones too, which nobody can guess without the key. A call that
-// must be approved is never like one that may have been allowed, and a new attempt never like the
-// one before it.
+// must be approved is never like one that may have been allowed, nor like one whose tool was described
+// otherwise, and a new attempt never like the one before it.
 func Alike(key []byte, call approval.Call) string {
 	same := map[string]any{
 		"v": 1, "requester": call.Requester, "agent": call.Agent, "session": call.Session,
 		"tool": call.Tool, "args": call.Args,
 	}
 	if call.RequireApproval {
-		same["require_approval"] = true
+		same["require_approval"], same["description"] = true, call.Description
 	}
 	if call.AttemptOf != "" {
 		same["attempt_of"] = call.AttemptOf

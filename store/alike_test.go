@@ -35,11 +35,18 @@ func TestAlike(t *testing.T) {
 		"another requester":          {func(c *approval.Call) { c.Requester = "eve" }, false},
 		"another agent":              {func(c *approval.Call) { c.Agent = "tester" }, false},
 		"another session":            {func(c *approval.Call) { c.Session = "t" }, false},
+		"another description":        {func(c *approval.Call) { c.Description = "d" }, true},
 		"people must be asked":       {func(c *approval.Call) { c.RequireApproval = true }, false},
 	} {
 		if got := alike(c.change); got == "" || (got == first) != c.same {
 			t.Errorf("%s: alike is %v, want %v", name, got == first, c.same)
 		}
+	}
+	asked := func(description string) string {
+		return alike(func(c *approval.Call) { c.RequireApproval, c.Description = true, description })
+	}
+	if asked("Deletes all.") == asked("Sends all.") {
+		t.Error("what people saw of one tool is like what they did not see of another")
 	}
 	attempt := alike(func(c *approval.Call) { c.AttemptOf = "pawl-1" })
 	if attempt == first || attempt == alike(func(c *approval.Call) { c.AttemptOf = "pawl-2" }) {
