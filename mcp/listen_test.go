@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -260,6 +261,39 @@ func TestPostsAreTakenOnce(t *testing.T) {
 	}
 	if len(api.started) != 1 {
 		t.Errorf("asked %d times", len(api.started))
+	}
+}
+
+// What people approve for a client that has gone waits for one that asks again, and then runs once.
+func TestClientsThatHangUpAreNotActedFor(t *testing.T) {
+	t.Parallel() // for it waits much
+	api := newAPI(t)
+	h := listen(t, api)
+	id := h.begin("ana")
+	ctx, hangUp := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "POST", h.url, strings.NewReader(call(5, "echo", `{"x":"wait"}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := []string{"Authorization", "Bearer ana", "Mcp-Session-Id", id, "Accept", "text/event-stream"}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	api.until("the call", func() bool { return len(api.started) == 1 })
+	hangUp()
+	api.until("its release", func() bool { return api.calls["pawl-0"].released })
+	api.decide(0, "approved")
+	if got := h.ask(call(6, "echo", `{"x":"wait"}`), header...); !strings.Contains(got, `"id":6`) || strings.Contains(got, "Pending") {
+		t.Errorf("answered %s", got)
+	}
+	ran, _ := os.ReadFile(h.ran)
+	if len(api.started) != 1 || strings.TrimSpace(string(ran)) != "echo" {
+		t.Errorf("asked %d times, ran %s", len(api.started), ran)
 	}
 }
 

@@ -159,18 +159,29 @@ func (s *session) cancel(m message) bool {
 		return false
 	}
 	key := idKey(at["requestId"].of(params))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.held[key]; h != nil {
-		h.cancelled = true
-		h.cancel()
+	if s.drop(key) {
 		return true
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if r := s.running[key]; r != nil {
 		// The server need not answer what was cancelled, and nobody knows how far it came.
 		time.AfterFunc(grace, func() { s.disown(key, r) })
 	}
 	return false
+}
+
+// drop ends the waiting of a held request, if there is one; its call goes on.
+func (s *session) drop(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.held[key]
+	if h == nil {
+		return false
+	}
+	h.cancelled = true
+	h.cancel()
+	return true
 }
 
 // disown ends a run that its client cancelled, unless the server has answered meanwhile.

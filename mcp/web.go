@@ -142,7 +142,11 @@ func (w *web) take(rw http.ResponseWriter, r *http.Request, m message) {
 	w.open--
 	w.used = time.Now()
 	w.mu.Unlock()
-	if !whole && w.shared {
+	switch {
+	case whole:
+	case !w.shared: // its client may post it again
+		time.AfterFunc(grace, func() { w.leave(key, p, to) })
+	default:
 		doc, err := newRequest("", methodCancelled, map[string]any{
 			"requestId": key[1:], "reason": "the client hung up",
 		})
@@ -153,9 +157,23 @@ func (w *web) take(rw http.ResponseWriter, r *http.Request, m message) {
 	}
 }
 
+// leave lets go of a request whose client has hung up and not posted it again, if people still think
+// about it: what they approve runs in answer to a client only. A tool that runs is not disturbed.
+func (w *web) leave(key string, p *posted, to *stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting[key] == p && p.to == to && w.s.drop(key) {
+		w.remove(key)
+	}
+}
+
 func (w *web) forget(key string) *posted {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.remove(key)
+}
+
+func (w *web) remove(key string) *posted {
 	p := w.waiting[key]
 	delete(w.waiting, key)
 	for token, other := range w.tokens {
