@@ -119,7 +119,8 @@ class Core:
         if not self._checked:
             await api.check()
             self._checked = True
-        while self._published != (tools := [tool for tool, _ in self._tools.values()]):
+        # A list is made at once: other threads may guard a function meanwhile.
+        while self._published != (tools := [tool for tool, _ in list(self._tools.values())]):
             try:
                 await api.put_tools(self.agent, tools)
             except APIError as e:
@@ -129,7 +130,7 @@ class Core:
                     f"Pawl does not take tool {display(tool, 80)}, so no call of it was started: {e}"
                 ) from e
             # Others may have sent an older list at the same time: the last to return sends it again.
-            now = [tool for tool, _ in self._tools.values()]
+            now = [tool for tool, _ in list(self._tools.values())]
             self._published = tools if tools == now else []
 
     async def guarded(

@@ -159,7 +159,7 @@ def _of_function(function: Function) -> Callable[..., Any]:
             return running.result
         try:
             with within(running.permit):
-                result = function.fn(*running.bound.args, **running.bound.kwargs)
+                result = _done(function.fn(*running.bound.args, **running.bound.kwargs))
         except BaseException as e:
             run(function.leave(running, e))
             raise
@@ -167,6 +167,20 @@ def _of_function(function: Function) -> Callable[..., Any]:
         return result
 
     return guarded
+
+
+def _done(result: Any) -> Any:
+    """What a plain function returns. One that has only begun, such as a decorated coroutine function,
+    would run on behind its report."""
+    kinds = inspect.isawaitable, inspect.isgenerator, inspect.isasyncgen
+    if not any(of(result) for of in kinds):
+        return result
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()
+    raise Unknown(
+        f"it returned a {display(type(result).__name__, 80)}, which Pawl can't follow: guard the function "
+        "under its other decorators, or write one by async def or with yield"
+    )
 
 
 def _of_coroutine(function: Function) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +250,37 @@ def test_generators_that_end_badly(
     with pytest.raises((ValueError, KeyError, ConnectionRefusedError)):
         list(count())
     assert [people.status(i) for i in ids] == ["outcome_unknown", "failed"]
+
+
+def test_functions_that_only_begin(client: pawl.Client, name: Name, people: People) -> None:
+    """What runs on behind a plain function is nobody's to report as done."""
+    ran: list[str] = []
+
+    async def later() -> None:
+        ran.append("it ran")
+
+    def items() -> Iterator[int]:
+        ran.append("it ran")
+        yield 1
+
+    async def async_items() -> AsyncIterator[int]:
+        ran.append("it ran")
+        yield 1
+
+    def begun(make: Callable[[], Any]) -> str:
+        ids = []
+
+        @client.guard(name=f"{name('free')}.{make.__name__}")
+        def begin() -> Any:
+            ids.append(pawl.call_id())
+            return make()
+
+        with pytest.raises(pawl.Unknown, match="async def"):
+            begin()
+        return people.status(ids[0])
+
+    assert [begun(make) for make in (later, items, async_items)] == ["outcome_unknown"] * 3
+    assert ran == []
 
 
 def test_keys(client: pawl.Client, name: Name, tmp_path: Path) -> None:
