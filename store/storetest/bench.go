@@ -214,7 +214,7 @@ func BenchmarkSearches(b *testing.B, s store.Store, calls int) {
 			for b.Loop() {
 				p, err := s.Entries(b.Context(), list.q)
 				if err != nil || len(p.Items) < list.want || len(p.Items) > 0 && p.Items[0].Damage != "" {
-					b.Fatal(len(p.Items), err, p.Items)
+					b.Fatalf("%d entries, want %d; %v; %+v", len(p.Items), list.want, err, p.Items[:min(1, len(p.Items))])
 				}
 			}
 		})
