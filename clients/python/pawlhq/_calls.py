@@ -3,11 +3,13 @@ was decided by then is in the journal or at Pawl."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -162,7 +164,7 @@ class Guarded:
             # had not answered yet.
             if not isinstance(e, APIError) and (self._view or (self._asked and not isinstance(e, Error))):
                 with contextlib.suppress(Exception):  # e says why nobody waits any more
-                    await self._let_go()
+                    await _said_after_all(self._let_go)
             raise
 
     async def _let_go(self) -> None:
@@ -286,7 +288,8 @@ class Guarded:
             self._complain(e)
         try:
             if quick:
-                await self._quietly(self._permit.id, {**report, "start_id": self._start_id})
+                last = {**report, "start_id": self._start_id}
+                await _said_after_all(functools.partial(self._quietly, self._permit.id, last))
             else:
                 await self._report(self._permit.id, report)
         finally:
@@ -329,6 +332,15 @@ class Guarded:
         if self._journal:
             self._journal.close(done)
             self._journal = None
+
+
+async def _said_after_all(words: Callable[[], Awaitable[None]]) -> None:
+    """Says the last words of a task that is cancelled. Where several are, asyncio.run cancels those that
+    are left once more as soon as one has ended."""
+    for _ in range(3):
+        with contextlib.suppress(asyncio.CancelledError):
+            await words()
+            break
 
 
 def _said(call_id: str, tool: str, report: View) -> View:

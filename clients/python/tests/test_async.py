@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import resource
 import signal
@@ -11,13 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from conftest import BAD_ENDS, People, until
+from conftest import BAD_ENDS, Fake, People, json_answer, until
 
 import pawlhq as pawl
-from pawlhq import _calls
+from pawlhq import _api, _calls
 
 Name = Callable[[str], str]
 
@@ -159,9 +161,19 @@ def test_cancelled_tasks(async_client: pawl.AsyncClient, name: Name, people: Peo
     assert until(lambda: people.status(told[0].id) == "cancelled")
 
 
-def test_200_waits(async_client: pawl.AsyncClient, name: Name, people: People) -> None:
+def test_200_waits(
+    async_client: pawl.AsyncClient, name: Name, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tool, told = name("ask"), []
     async_client._on_wait = told.append
+    asked: set[str] = set()
+    changed = _api.API.changed
+
+    async def change(self: _api.API, view: _api.View, wait: float) -> _api.View | None:
+        asked.add(view["id"])
+        return await changed(self, view, wait)
+
+    monkeypatch.setattr(_api.API, "changed", change)
 
     @async_client.guard(name=tool)
     async def act(n: int) -> int:
@@ -169,7 +181,7 @@ def test_200_waits(async_client: pawl.AsyncClient, name: Name, people: People) -
 
     async def run() -> list[int]:
         tasks = [asyncio.create_task(act(n)) for n in range(200)]
-        while len(told) < 200:
+        while len(told) < 200 or len(asked) < 200:
             await asyncio.sleep(0.05)
             assert not [task for task in tasks if task.done()]
         began, cpu = time.monotonic(), _cpu()
@@ -263,6 +275,38 @@ def test_ctrl_c(api: str, name: Name, people: People, how: str, attach: str) -> 
         assert until(lambda call_id=call_id: people.status(call_id) == "cancelled"), call_id
 
 
+@pytest.mark.parametrize("attach", [False, True])
+def test_the_last_words_of_many(fake: Fake, monkeypatch: pytest.MonkeyPatch, attach: bool) -> None:
+    """The first task that ends has asyncio.run cancel the others again: theirs get through all the same."""
+    began, heard = itertools.count(), []
+
+    def last(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.5 if next(began) else 0)
+        json_answer(200, {"id": "pawl-1", "status": "cancelled"})(handler)
+        heard.append(handler.path)
+
+    fake.answers["POST /api/calls"] = json_answer(202, {"id": "pawl-1", "status": "pending"})
+    fake.answers["/wait"] = json_answer(200, {"calls": []})
+    fake.answers["/release"] = fake.answers["/cancel"] = last
+    told = []
+
+    def tell(waiting: pawl.Waiting) -> None:
+        told.append(waiting)
+        if len(told) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    @pawl.Client(fake.url, token="", agent="tester", on_wait=tell).guard(name="ask", attach=attach)
+    async def act() -> None:
+        pytest.fail("it ran")
+
+    async def many() -> None:
+        await asyncio.gather(*(act() for _ in range(5)))
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(many())
+    assert len(heard) >= 5
+
+
 def _taken_up(api: str, people: People, tool: str, count: int = 1) -> list[str]:
     """The calls that another process gets that asks the same: it approves what it waits for."""
     other = pawl.Client(api, token="", agent="tester", on_wait=lambda waiting: people.approve(waiting.id))
@@ -340,7 +384,7 @@ def test_release(
     guard = pawl.Client(api, token="", agent="tester", on_wait=tell).guard(name=tool, attach=True)
     cancelled = asyncio.CancelledError if how == "async" else KeyboardInterrupt
     raised = {"time is up": pawl.PendingError, "exception": ValueError, "cancelled": cancelled}[end]
-    with pytest.raises(raised), pawl.about(wait=2 if end == "time is up" else None):
+    with pytest.raises(raised), pawl.about(wait=5 if end == "time is up" else None):
         guard(never)() if how == "sync" else asyncio.run(run())
     assert len(told) == 1
     assert _taken_up(api, people, tool) == told

@@ -89,10 +89,16 @@ class Proxy:
                 threading.Thread(target=self._one, args=(client,), daemon=True).start()
 
     def _one(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # either end may hang up, at any time
+            self._bring(client)
+
+    def _bring(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self.to)) as server:
             received = b""
             while b"\r\n\r\n" not in received:
-                received += client.recv(1 << 16)
+                if not (some := client.recv(1 << 16)):
+                    return
+                received += some
             self.heads.append(received.split(b"\r\n\r\n")[0].decode())
             if received.startswith(b"CONNECT "):
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -183,7 +189,7 @@ def test_proxies_that_refuse(monkeypatch: pytest.MonkeyPatch, how: str, answer: 
             with contextlib.suppress(OSError):
                 while True:
                     client, _ = listener.accept()
-                    with client:
+                    with client, contextlib.suppress(OSError):  # the next one is refused, too
                         client.recv(1 << 16)
                         client.sendall(answer)
 
