@@ -187,6 +187,17 @@ func TestUninstallTakesBack(t *testing.T) {
 		"other settings": {func(t *testing.T, a *clitest.API, _ *rest.ActivePolicy, project []string) {
 			clitest.CommandLine{API: a.URL, LookPath: inPath}.Run(t, project...).Want(t, cli.ExitDone, nil, nil)
 		}, []string{"--yes"}, "", cli.ExitDone, []string{"stay, as these settings need them:\n  /"}, nil, true, true},
+		"other settings, with a mistake": {func(t *testing.T, a *clitest.API, _ *rest.ActivePolicy, project []string) {
+			clitest.CommandLine{API: a.URL, LookPath: inPath}.Run(t, project...).Want(t, cli.ExitDone, nil, nil)
+			file := filepath.Join(".claude", "settings.json")
+			doc, err := os.ReadFile(file)
+			if err == nil {
+				err = os.WriteFile(file, append([]byte("{,"), doc[1:]...), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"--yes"}, "", cli.ExitDone, []string{"stay, as these settings need them:\n  /"}, nil, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, claude := home(t, "2.1.332")

@@ -3,6 +3,7 @@ package hooks
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -100,7 +101,8 @@ func (u *uninstall) run(cmd *cobra.Command) error {
 
 var errStays = errors.New("what install has done at Pawl stays, until this is run again")
 
-// left is what install has done beside these settings. Of others only those count that still have the hook.
+// left is what install has done beside these settings. Of others only those count that still have the hook,
+// or may have it, as nobody can read them.
 func (u *uninstall) left() (record, error) {
 	file, wrong := u.file()
 	r, err := readRecord()
@@ -110,7 +112,7 @@ func (u *uninstall) left() (record, error) {
 	before := len(r.Settings)
 	without := func(name string) bool {
 		doc, err := os.ReadFile(name)
-		return name == file && u.dryRun || errors.Is(err, fs.ErrNotExist) || err == nil && !hook.Installed(doc)
+		return name == file && u.dryRun || errors.Is(err, fs.ErrNotExist) || err == nil && json.Valid(doc) && !hook.Installed(doc)
 	}
 	r.Settings = slices.DeleteFunc(r.Settings, without)
 	if !u.dryRun && len(r.Settings) < before {
