@@ -136,21 +136,29 @@ func (b Base) Previous(ctx context.Context, id string) ([]approval.View, error) 
 }
 
 // Attach implements store.Callers. Two who attach at once find the same call; the second one to
-// update its row finds the lease of the first.
+// update its row finds the lease of the first, and looks for another call.
 func (b Base) Attach(ctx context.Context, alike string) (string, error) {
 	const free = `coalesce(lease_until < pawl.clock(0), true)`
-	const attach = `UPDATE pawl.calls SET lease_until = pawl.clock(30) WHERE ` + free + ` AND seq = (
-		SELECT seq FROM pawl.calls WHERE alike = $1 AND delivered_at IS NULL AND ` + free + `
-			AND NOT EXISTS (SELECT 1 FROM pawl.claims AS k WHERE k.call = calls.seq AND k.used_at IS NOT NULL)
-		ORDER BY seq LIMIT 1) RETURNING id`
-	ids, err := b.update(ctx, "attach to a call", attach, alike)
-	if err == nil && len(ids) == 0 {
-		err = store.ErrNotFound
+	const fit = ` FROM pawl.calls WHERE alike = $1 AND delivered_at IS NULL AND ` + free + `
+		AND NOT EXISTS (SELECT 1 FROM pawl.claims AS k WHERE k.call = calls.seq AND k.used_at IS NOT NULL)`
+	const attach = `UPDATE pawl.calls SET lease_until = pawl.clock(30) WHERE ` + free + `
+		AND seq = (SELECT seq` + fit + ` ORDER BY seq LIMIT 1) RETURNING id`
+	for {
+		ids, err := b.update(ctx, "attach to a call", attach, alike)
+		if err != nil {
+			return "", err
+		}
+		if len(ids) > 0 {
+			return ids[0], nil
+		}
+		left, err := list(ctx, b.db, "look for a call to attach to", `SELECT count(*)`+fit, []any{alike}, scanNumber)
+		if err != nil {
+			return "", err
+		}
+		if left[0] == 0 {
+			return "", store.ErrNotFound
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	return ids[0], nil
 }
 
 // Renew implements store.Callers.

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -319,22 +320,29 @@ func attachOnce(t *testing.T, s store.Store) {
 }
 
 func attachConcurrently(t *testing.T, s store.Store) {
-	a := byCaller(waiting(t, "a"))
-	a.Alike = "k"
-	admit(t, s, a)
-	if err := s.Release(t.Context(), "a"); err != nil {
-		t.Fatal(err)
+	for n := range many / 2 {
+		a := byCaller(waiting(t, fmt.Sprint("a", n)))
+		a.Alike = "k"
+		admit(t, s, a)
+		if err := s.Release(t.Context(), a.View.ID); err != nil {
+			t.Fatal(err)
+		}
 	}
-	var got atomic.Int32
+	var got sync.Map
+	var none atomic.Int32
 	together(many, func(int) {
-		switch _, err := s.Attach(t.Context(), "k"); {
-		case err == nil:
-			got.Add(1)
-		case !errors.Is(err, store.ErrNotFound):
+		switch id, err := s.Attach(t.Context(), "k"); {
+		case errors.Is(err, store.ErrNotFound):
+			none.Add(1)
+		case err != nil:
 			t.Error(err)
+		default:
+			if _, twice := got.LoadOrStore(id, true); twice {
+				t.Errorf("two got %s", id)
+			}
 		}
 	})
-	if got.Load() != 1 {
-		t.Errorf("%d got the call, want 1", got.Load())
+	if want := int32(many - many/2); none.Load() != want {
+		t.Errorf("%d got none, want %d", none.Load(), want)
 	}
 }

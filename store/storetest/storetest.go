@@ -123,7 +123,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"report: a late one is evidence, once", reportLate},
 			{"report or silence: one of them wins", reportConcurrently},
 			{"attach: to what nobody uses", attachOnce},
-			{"attach: one of many at once", attachConcurrently},
+			{"attach: many at once", attachConcurrently},
 			{"previous: the last identical calls before one", previousCalls},
 			{"own tools: an agent's list is what it says", ownTools},
 			{"log: sealed in order, once", logSealed},
