@@ -223,7 +223,8 @@ func (r *remote) post(ctx context.Context, m message, o *opened) {
 		refused := res.StatusCode >= 400 && res.StatusCode < 500 && !slices.Contains(perhapsRun, res.StatusCode)
 		why := fmt.Errorf("HTTP status %d (%s)", res.StatusCode, http.StatusText(res.StatusCode))
 		if got, err := parse(doc); err == nil && refused && m.method == methodCall {
-			if code, text := failureOf(got.field("error")); !slices.Contains(notRun, code) {
+			failed := got.field("error")
+			if code, text := failureOf(failed); len(failed) > 0 && !slices.Contains(notRun, code) {
 				lost(fmt.Errorf("%w: %s", why, text), false) // its code alone would leave that open
 				return
 			}

@@ -54,7 +54,7 @@ func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, id, _ := strings.Cut(frame, `"id":"`)
 		id, _, _ = strings.Cut(id, `"`)
 		reply(200, "application/json", `{"jsonrpc":"2.0","id":"`+id+`","result":{"tools":[{"name":"json"},{"name":"stream"},`+
-			`{"name":"resume"},{"name":"broken"},{"name":"cut"},{"name":"refused"},{"name":"moved"},{"name":"new"},{"name":"says"},{"name":"session"},{"name":"busy"},{"name":"given-up"}]}}`)
+			`{"name":"resume"},{"name":"broken"},{"name":"cut"},{"name":"refused"},{"name":"moved"},{"name":"new"},{"name":"says"},{"name":"session"},{"name":"busy"},{"name":"done"},{"name":"given-up"}]}}`)
 	case !strings.Contains(frame, `"id":`):
 		w.WriteHeader(202)
 	case has("json"), has("new"):
@@ -72,6 +72,8 @@ func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such thing"}}`)
 	case has("session"):
 		reply(404, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"no such session"}}`)
+	case has("done"):
+		reply(404, "application/json", done)
 	case has("busy"):
 		reply(429, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"slowly"}}`)
 	case has("given-up"):
@@ -94,6 +96,7 @@ func TestRemoteServers(t *testing.T) {
 		"moved":    {"It may have run", "outcome_unknown"},
 		"says":     {"no such thing", "failed"},
 		"session":  {"did not take it: HTTP status 404 (Not Found): no such session", "not_run"},
+		"done":     {"done", "executed"}, // whatever its status says
 		"busy":     {"It may have run", "outcome_unknown"},
 		"given-up": {"It may have run", "outcome_unknown"},
 		"refused":  {"Not run: the server did not take it: HTTP status 404 (Not Found)\\nCall ID", "not_run"},
