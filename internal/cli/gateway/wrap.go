@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -173,9 +174,9 @@ func (a *app) arguments(cmd *cobra.Command, place, agent string) ([]string, erro
 	if wait, ok := cmd.Flag("wait").Value.(*settings.Length); ok && *wait > 0 {
 		out = append(out, "--wait", time.Duration(*wait).String())
 	}
-	if api := a.Setting(cmd, "api"); api != "" { // clients start servers without the variables of this shell
-		out = append(out, "--api", api)
-	}
+	// Clients start servers without the variables of this shell, and perhaps with others, which could send
+	// calls and token elsewhere.
+	out = append(out, "--api", cmp.Or(a.Setting(cmd, "api"), client.DefaultURL))
 	file := a.Setting(cmd, "token-file")
 	switch inShell := a.Setting(cmd, "token") != ""; {
 	case cmd.Flag("token").Changed:

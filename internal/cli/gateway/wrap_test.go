@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/hook"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
 	"github.com/pawlhq/pawl/internal/wrapped"
@@ -95,10 +96,10 @@ func TestWrapAndUndo(t *testing.T) {
 	}
 	got := servers(t, file, "mcpServers")
 	for name, want := range map[string]string{
-		"files":    "mcp --server files --agent claude-desktop -- npx -y @modelcontextprotocol/server-filesystem /home/ana",
-		"bare one": `mcp --server bare_one --agent claude-desktop -- C:\tools\server.exe`,
-		"tracker": "mcp --server tracker --agent claude-desktop --url https://b.example/mcp?x=1 " +
-			"--header-env Authorization=MCP_HEADER_1 --header-env X-Team=MCP_HEADER_2",
+		"files":    "mcp --server files --agent claude-desktop --api http://127.0.0.1:7295 -- npx -y @modelcontextprotocol/server-filesystem /home/ana",
+		"bare one": `mcp --server bare_one --agent claude-desktop --api http://127.0.0.1:7295 -- C:\tools\server.exe`,
+		"tracker": "mcp --server tracker --agent claude-desktop --api http://127.0.0.1:7295 " +
+			"--url https://b.example/mcp?x=1 --header-env Authorization=MCP_HEADER_1 --header-env X-Team=MCP_HEADER_2",
 	} {
 		if e := got[name]; e.Command != self || strings.Join(e.Args, " ") != want || e.URL != "" || e.Type == "http" {
 			t.Errorf("%s became %+v", name, e)
@@ -181,13 +182,16 @@ func TestWrapKnowsWhereClientsKeepServers(t *testing.T) {
 	}
 }
 
-// A client starts its servers without the variables of the shell in which they were wrapped.
+// A client starts its servers without the variables of the shell in which they were wrapped, and with
+// others: these send no gateway elsewhere.
 func TestWrapNamesTheAPI(t *testing.T) {
-	file, _ := settings(t, ".mcp.json", `{"mcpServers":{"a":{"command":"x"}}}`)
-	cmd := clitest.CommandLine{Env: map[string]string{"PAWL_API": "https://pawl.example"}}
-	cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"a now goes"}, nil)
-	if got := strings.Join(servers(t, file, "mcpServers")["a"].Args, " "); !strings.Contains(got, " --api https://pawl.example ") {
-		t.Errorf("wrote %q", got)
+	for set, want := range map[string]string{"https://pawl.example": "https://pawl.example", "": client.DefaultURL} {
+		file, _ := settings(t, ".mcp.json", `{"mcpServers":{"a":{"command":"x"}}}`)
+		cmd := clitest.CommandLine{Env: map[string]string{"PAWL_API": set}}
+		cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"a now goes"}, nil)
+		if got := strings.Join(servers(t, file, "mcpServers")["a"].Args, " "); !strings.Contains(got, " --api "+want+" ") {
+			t.Errorf("with PAWL_API=%q it wrote %q", set, got)
+		}
 	}
 }
 
