@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -97,14 +98,30 @@ type Claude struct {
 	Own     string // its own file, .claude.json
 	Agents  string // the folder of the user's own subagents
 	Project string // the folder that it was started in
+	Managed string // the folder of what administrators set for everybody on this machine
 }
 
 // ClaudeAt tells where that is, for a home folder and what CLAUDE_CONFIG_DIR says, if it says something.
 func ClaudeAt(home, config, project string) Claude {
-	if config != "" {
-		return Claude{filepath.Join(config, ".claude.json"), filepath.Join(config, "agents"), project}
+	at := Claude{
+		Own: filepath.Join(home, ".claude.json"), Agents: filepath.Join(home, ".claude", "agents"),
+		Project: project, Managed: managed(),
 	}
-	return Claude{filepath.Join(home, ".claude.json"), filepath.Join(home, ".claude", "agents"), project}
+	if config != "" {
+		at.Own, at.Agents = filepath.Join(config, ".claude.json"), filepath.Join(config, "agents")
+	}
+	return at
+}
+
+// managed is a fixed folder of each system: what a variable named, a repository's settings could change.
+func managed() string {
+	switch runtime.GOOS {
+	case "darwin":
+		return "/Library/Application Support/ClaudeCode"
+	case "windows":
+		return `C:\Program Files\ClaudeCode`
+	}
+	return "/etc/claude-code"
 }
 
 // Covers reports whether every server of this name that Claude Code may mean goes through the gateway by
@@ -164,11 +181,16 @@ type place struct {
 	elsewhere bool // it is for another project, as far as can be told
 }
 
-// places are where Claude Code looks for servers: its own file, for everything and for each project, and
-// the file of the project, which may be above the folder where it runs. How it writes a project's folder
-// differs by system, and a worktree goes by the folder of its repository: so each project's servers count.
+// places are where Claude Code looks for servers: its own file, for everything and for each project, what
+// administrators set, and the file of the project, which may be above the folder where it runs. How it
+// writes a project's folder differs by system, and a worktree goes by the folder of its repository: so each
+// project's servers count.
 func (at Claude) places() ([]place, error) {
-	all := []place{{file: at.Own, keys: []string{"mcpServers"}}}
+	all := []place{
+		{file: at.Own, keys: []string{"mcpServers"}},
+		{file: filepath.Join(at.Managed, "managed-mcp.json"), keys: []string{"mcpServers"}},
+		{file: filepath.Join(at.Managed, "managed-settings.json"), keys: []string{"managedMcpServers"}},
+	}
 	above := upwards(at.Project)
 	for _, dir := range above {
 		all = append(all, place{file: filepath.Join(dir, ".mcp.json"), keys: []string{"mcpServers"}})

@@ -100,6 +100,41 @@ func TestCovers(t *testing.T) {
 	}
 }
 
+// A server that administrators set may be the one that Claude Code means, and nobody wrapped it.
+func TestCoversLooksAtWhatAdministratorsSet(t *testing.T) {
+	at := wrapped.ClaudeAt(t.TempDir(), "", t.TempDir())
+	if _, err := os.Stat(filepath.Dir(at.Managed)); err != nil || !filepath.IsAbs(at.Managed) {
+		t.Errorf("%s is no folder of this system: %v", at.Managed, err)
+	}
+	record := wrapped.Record{Servers: []wrapped.Server{
+		{File: at.Own, Keys: []string{"mcpServers", "github"}, Digest: wrapped.Digest([]byte(ours))},
+	}}
+	if err := os.WriteFile(at.Own, []byte(`{"mcpServers": {"github": `+ours+`}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		file, text string
+		want       bool
+	}{
+		"nothing":                    {"other.json", "", true},
+		"another server":             {"managed-mcp.json", `{"mcpServers": {"jira": ` + other + `}}`, true},
+		"one of that name":           {"managed-mcp.json", `{"mcpServers": {"github": ` + other + `}}`, false},
+		"what can't be read":         {"managed-mcp.json", "{", false},
+		"other settings":             {"managed-settings.json", `{"permissions": {}}`, true},
+		"one of that name, provided": {"managed-settings.json", `{"managedMcpServers": {"github": ` + other + `}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at.Managed = t.TempDir()
+			if err := os.WriteFile(filepath.Join(at.Managed, c.file), []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := record.Covers("github", at); got != c.want {
+				t.Errorf("covers: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // A file of a subagent can bring servers along.
 func TestOwnAgents(t *testing.T) {
 	for name, folder := range map[string]string{
