@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // finish takes the server's answer to a call that ran. The client gets it as it is; Pawl is told how it
@@ -32,7 +33,7 @@ func (s *session) finish(run *running, m message) {
 	case err != nil:
 		report.Status, report.Error = approval.ReportUnknown, "the server's result can't be read: "+err.Error()
 	case kind == "input_required":
-		run.again += "\x00" + string(at["requestState"].of(result))
+		run.again += "\x00" + stateOf(result, at)
 		s.mu.Lock()
 		s.begun[run.again] = run
 		s.mu.Unlock()
@@ -65,7 +66,7 @@ func (s *session) goOn(r request) []byte {
 func (s *session) continues(r request) *running {
 	call := approval.Call{Tool: s.o.Server + "." + r.name, Args: r.args}
 	call.Normalize()
-	state := "\x00" + string(r.at["requestState"].of(r.raw))
+	state := "\x00" + stateOf(r.raw, r.at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, changed := range []bool{false, true} {
@@ -78,6 +79,16 @@ func (s *session) continues(r request) *running {
 		}
 	}
 	return nil
+}
+
+// stateOf is the same for a text however it is written. Any other state counts as it stands there.
+func stateOf(doc []byte, at map[string]span) string {
+	raw := at["requestState"].of(doc)
+	var state string
+	if strictjson.Check(raw) == nil && json.Unmarshal(raw, &state) == nil && state != "" {
+		return "s" + state
+	}
+	return string(raw)
 }
 
 // abandon reports a run that will give no result, and says so.
