@@ -53,8 +53,8 @@ func (s *session) finish(run *running, m message) {
 func (s *session) goOn(r request) []byte {
 	run := s.continues(r)
 	if run == nil {
-		return answer(r.id, said(true, "Not run: the gateway knows of no such call that waits for input; it may have "+
-			"been started again since. Call the tool anew, without inputResponses and requestState."))
+		return answer(r.id, said(true, "Not run: the gateway knows of no such call that waits for input; it may "+
+			"have been started again since. Call the tool anew, without inputResponses and requestState."))
 	}
 	run.id = r.id
 	s.run(r.message, run)
