@@ -36,7 +36,7 @@ func (h *ClaudeCode) say(d decision) Answer {
 	d.Event = beforeTool
 	out, err := strictjson.Marshal(map[string]decision{"hookSpecificOutput": d})
 	if err != nil {
-		return Blocked(err, h.o.Trouble)
+		return Blocked(err, h.o.Undo)
 	}
 	return Answer{Out: string(out) + "\n"}
 }
@@ -46,10 +46,9 @@ func (h *ClaudeCode) deny(reason string) Answer {
 	return h.say(decision{Decision: "deny", Reason: "Pawl: " + reason})
 }
 
-// Blocked stops the tool call where it is not even known which one it is. trouble says how to start Pawl, or
-// do without it.
-func Blocked(err error, trouble string) Answer {
-	return Answer{Err: "Pawl: " + troubleText(err, trouble) + "\n", Exit: exitBlocks}
+// Blocked stops the tool call where it is not even known which one it is. help says what a person can do.
+func Blocked(err error, help string) Answer {
+	return Answer{Err: "Pawl: " + troubleText(err, help) + "\n", Exit: exitBlocks}
 }
 
 // noted tells the person at the host what went wrong after a tool.
@@ -60,8 +59,8 @@ func noted(err error) Answer {
 	return Answer{Err: "Pawl: " + sentence(err.Error()) + "\n", Exit: exitNoted}
 }
 
-func troubleText(err error, trouble string) string {
-	return strings.TrimSpace(sentence(err.Error()) + " Nothing has run. " + trouble)
+func troubleText(err error, help string) string {
+	return strings.TrimSpace(sentence(err.Error()) + " Nothing has run. " + help)
 }
 
 // sentence makes one of an error.

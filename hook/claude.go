@@ -62,10 +62,12 @@ type ClaudeOptions struct {
 	// Alive says whether the host is still there. One that was killed runs nothing, so this process must leave
 	// the call to the next one. Default: it is.
 	Alive func() bool
-	// Trouble is added to each denial that nobody has decided: how to start Pawl, or do without it.
+	// Trouble is added to a denial for which Pawl is not there, or broken: how to start it, or do without it.
 	Trouble string
-	// NoToken is added instead where Pawl does not know who asks. Default: Trouble.
+	// NoToken is added where Pawl does not know who asks. Default: Undo.
 	NoToken string
+	// Undo is added to each other denial that nobody has decided: how to do without Pawl. Default: nothing.
+	Undo string
 	// Now is the clock by which old records are removed. Default: time.Now.
 	Now func() time.Time
 }
@@ -98,11 +100,11 @@ func NewClaudeCode(o ClaudeOptions) (*ClaudeCode, error) {
 func (h *ClaudeCode) Answer(ctx context.Context, in io.Reader) (a Answer) {
 	e, err := readEvent(in)
 	if err != nil {
-		return Blocked(err, h.o.Trouble)
+		return Blocked(err, h.o.Undo)
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			a = Blocked(fmt.Errorf("the hook of Pawl has failed: %v", p), h.o.Trouble)
+			a = Blocked(fmt.Errorf("the hook of Pawl has failed: %v", p), h.o.Undo)
 		}
 	}()
 	switch e.Name {
@@ -259,8 +261,8 @@ func (h *ClaudeCode) decided(
 	case errors.Is(err, context.DeadlineExceeded) && b.Status == approval.StatusPending:
 		return h.pending(s, r, b.View)
 	case errors.Is(err, context.DeadlineExceeded) && b.Status == approval.StatusEvaluating:
-		return h.trouble(fmt.Errorf("nobody has judged the call %s in time: does a worker run?",
-			shown(r.Call))), true
+		return h.deny(troubleText(fmt.Errorf("nobody has judged the call %s in time: does a worker run?",
+			shown(r.Call)), h.o.Trouble)), true
 	case err != nil:
 		return h.trouble(err), true
 	case b.Lost():
@@ -335,9 +337,21 @@ func (h *ClaudeCode) trouble(err error) Answer {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("this hook was stopped while it waited")
 	}
-	trouble := h.o.Trouble
-	if e, ok := errors.AsType[*client.Error](err); ok && e.HTTPStatus == http.StatusUnauthorized {
-		trouble = cmp.Or(h.o.NoToken, trouble)
+	return h.deny(troubleText(err, h.help(err)))
+}
+
+// help is what a person can do about an error. To start Pawl helps only where it is silent or broken: what it
+// refuses it refuses again, something else may answer in its place, and some calls are never put before it.
+func (h *ClaudeCode) help(err error) string {
+	refused, said := errors.AsType[*client.Error](err)
+	silent, nothing := errors.AsType[*client.UnreachableError](err)
+	switch {
+	case said && refused.HTTPStatus == http.StatusUnauthorized:
+		return cmp.Or(h.o.NoToken, h.o.Undo)
+	case said && refused.HTTPStatus >= http.StatusInternalServerError,
+		nothing && !silent.Answers(),
+		errors.As(err, new(*client.UncertainError)), errors.Is(err, context.DeadlineExceeded):
+		return h.o.Trouble
 	}
-	return h.deny(troubleText(err, trouble))
+	return h.o.Undo
 }

@@ -2,6 +2,7 @@ package hook_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,7 +36,7 @@ func (w *world) fire(event string, change ...func(*hook.ClaudeOptions)) hook.Ans
 
 func (w *world) fireCtx(ctx context.Context, event string, change ...func(*hook.ClaudeOptions)) hook.Answer {
 	w.t.Helper()
-	o := hook.ClaudeOptions{Dir: w.dir, Trouble: "Start Pawl.", Wait: 10 * time.Second}
+	o := hook.ClaudeOptions{Dir: w.dir, Trouble: startIt, NoToken: getToken, Undo: undoIt, Wait: 10 * time.Second}
 	o.Client, _ = client.New(client.Options{URL: w.URL, Timeout: time.Second})
 	for _, f := range change {
 		f(&o)
@@ -121,16 +122,18 @@ func TestFaultsDeny(t *testing.T) {
 		change  func(*hook.ClaudeOptions)
 		want    string
 		words   string
+		help    string // default: undoIt
 	}{
-		"the API is down":        {prepare: func(w *world) { w.Close() }, want: "deny"},
-		"500":                    {prepare: reply(500, "application/problem+json", `{"code":"internal_error"}`), want: "deny", words: "500"},
-		"500 without a body":     {prepare: reply(500, "text/html", ""), want: "deny"},
+		"the API is down":        {prepare: func(w *world) { w.Close() }, want: "deny", help: startIt},
+		"500":                    {prepare: reply(500, "application/problem+json", `{"code":"internal_error"}`), want: "deny", words: "500", help: startIt},
+		"500 without a body":     {prepare: reply(500, "text/html", ""), want: "deny", help: startIt},
 		"garbage":                {prepare: reply(200, "application/json", "<html>"), want: "deny", words: "can't be used"},
 		"a page":                 {prepare: reply(200, "text/html", "<html>"), want: "deny", words: "not Pawl's API"},
 		"an empty answer":        {prepare: reply(200, "application/json", "{}"), want: "deny", words: "names no call"},
 		"another status":         {prepare: reply(200, "application/json", `{"id":"pawl-a","status":"odd"}`), want: "deny", words: "can't be used"},
 		"approved by a word":     {prepare: reply(200, "application/json", `{"id":"pawl-a","status":"approved","decision":{"kind":"approve"}}`), want: "deny"},
-		"401":                    {prepare: reply(401, "application/problem+json", `{"code":"token_unknown","detail":"no such token"}`), want: "deny", words: "no such token"},
+		"401":                    {prepare: reply(401, "application/problem+json", `{"code":"token_unknown","detail":"no such token"}`), want: "deny", words: "no such token", help: getToken},
+		"403":                    {prepare: reply(403, "application/problem+json", `{"code":"not_permitted","detail":"no role"}`), want: "deny", words: "no role"},
 		"an API without callers": {prepare: reply(422, "application/problem+json", `{"code":"invalid","detail":"execution is not offered"}`), want: "deny", words: "not offered"},
 		"a redirect":             {prepare: reply(302, "text/html", ""), want: "deny", words: "redirect"},
 		"no answer in time": {prepare: func(w *world) {
@@ -138,10 +141,10 @@ func TestFaultsDeny(t *testing.T) {
 				_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client has gone
 				<-r.Context().Done()
 			})
-		}, change: hasty, want: "deny"},
+		}, change: hasty, want: "deny", help: startIt},
 		"a connection that breaks": {prepare: func(w *world) {
 			w.fail(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		}, change: hasty, want: "deny"},
+		}, change: hasty, want: "deny", help: startIt},
 		"our own panic": {event: strings.Replace(before("ls", "u"), "Bash", "mcp__a__b", 1),
 			change: func(o *hook.ClaudeOptions) { o.Guarded = func(string, bool) bool { panic("oops") } }, want: "block", words: "oops"},
 		"a folder that is a file": {prepare: func(w *world) {
@@ -178,7 +181,9 @@ func TestFaultsDeny(t *testing.T) {
 			if change == nil {
 				change = headless
 			}
-			w.want(w.fire(e, change), tt.want, tt.words, "Start Pawl.")
+			a := w.fire(e, change)
+			w.want(a, tt.want, tt.words)
+			wantHelp(t, a, cmp.Or(tt.help, undoIt))
 			if len(w.started) > 0 && name != "approved by a word" {
 				t.Error("it was started")
 			}
@@ -218,9 +223,7 @@ func TestAnswers(t *testing.T) {
 			}
 			a := w.fireInVain(before("ls", "u"), change)
 			w.want(a, tt.want, tt.words...)
-			if strings.Contains(a.Out+a.Err, "Start Pawl.") {
-				t.Errorf("Pawl has answered, and is to be started: %s%s", a.Out, a.Err)
-			}
+			wantHelp(t, a, "")
 			if w.records() != tt.kept {
 				t.Errorf("%d records, want %d", w.records(), tt.kept)
 			}

@@ -67,7 +67,7 @@ runs programs as the same user can get around it. See docs/agents.md.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.answer(cmd) },
 	}
 	// Settings that somebody has written by hand block, too.
-	refuse := func(err error) error { return fmt.Errorf("%w. Nothing has run. %s", err, c.trouble()) }
+	refuse := func(err error) error { return fmt.Errorf("%w. Nothing has run. %s", err, c.undo()) }
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := cli.NoArgs(cmd, args); err != nil {
 			return refuse(err)
@@ -102,12 +102,12 @@ func (c *claude) answer(cmd *cobra.Command) error {
 	case errors.Is(err, fs.ErrNotExist): // the token's file
 		a = hook.Blocked(err, c.noToken(cmp.Or(c.Setting(cmd, "api"), client.DefaultURL)))
 	case err != nil:
-		a = hook.Blocked(err, c.trouble())
+		a = hook.Blocked(err, c.undo())
 	default:
 		a = h.Answer(cmd.Context(), c.Stdin)
 	}
 	if err := c.Print(a.Out); err != nil {
-		a = hook.Blocked(err, c.trouble())
+		a = hook.Blocked(err, c.undo())
 	}
 	if a.Err != "" {
 		_, _ = c.Stderr.Write([]byte(a.Err)) // nobody is left to be told
@@ -135,7 +135,7 @@ func (c *claude) hook(cmd *cobra.Command) (*hook.ClaudeCode, error) {
 		// How 'claude -p' calls itself to its hooks.
 		Print:   c.Getenv("CLAUDE_CODE_ENTRYPOINT") == "sdk-cli",
 		Alive:   alive(c.Getenv("CLAUDE_PID")),
-		Trouble: c.trouble(), NoToken: c.noToken(api.URL()), Now: c.Now,
+		Trouble: c.trouble(), NoToken: c.noToken(api.URL()), Undo: c.undo(), Now: c.Now,
 	})
 }
 
@@ -200,11 +200,19 @@ func (c *claude) noToken(api string) string {
 }
 
 func (c *claude) advise(begin string) string {
-	undo := c.run("uninstall")
+	return "Ask the person to " + begin + ", or, to remove this guard, to " + c.removal() + "."
+}
+
+// undo is said where neither helps.
+func (c *claude) undo() string {
+	return "Ask the person. To remove this guard, they " + c.removal() + "."
+}
+
+func (c *claude) removal() string {
 	if c.plugin() {
-		undo = "disable the plugin pawl in Claude Code"
+		return "disable the plugin pawl in Claude Code"
 	}
-	return "Ask the person to " + begin + ", or, to remove this guard, to " + undo + "."
+	return c.run("uninstall")
 }
 
 func (c *claude) plugin() bool { return c.Getenv("CLAUDE_PLUGIN_ROOT") != "" }

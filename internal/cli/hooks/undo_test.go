@@ -33,7 +33,8 @@ func command(t *testing.T, settings string) []string {
 	return strings.Fields(s.Hooks["PreToolUse"][0].Hooks[0].Command)
 }
 
-// A denial says how to start Pawl, and names the command that takes out the very hook that denies.
+// A denial names the command that takes out the very hook that denies, and says how to start Pawl where that
+// helps.
 func TestDenialsNameTheirUndo(t *testing.T) {
 	for name, tt := range map[string]struct {
 		install []string
@@ -66,21 +67,22 @@ func TestDenialsNameTheirUndo(t *testing.T) {
 			down.Close()
 			bad := clitest.NewAPI(t)
 			bad.On("POST /api/calls", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
-			for _, url := range []string{down.URL, bad.URL, "ftp://x"} {
+			refuses := clitest.NewAPI(t)
+			refuses.On("POST /api/calls", clitest.Reply(403, `{"code":"not_permitted","detail":"no role"}`))
+			for url, start := range map[string]bool{down.URL: true, bad.URL: true, refuses.URL: false, "ftp://x": false} {
 				hook := clitest.CommandLine{API: url, Env: tt.env, Stdin: strings.NewReader(toolCall)}
 				args := append(run[1:len(run):len(run)], "--api", url, "--wait", "1s")
 				r := hook.Run(t, args...)
-				for _, want := range []string{tt.want, "`pawl-dev`"} {
-					if !strings.Contains(r.Out+r.Err, want) {
-						t.Errorf("%s: %d %s%s does not say %q", url, r.Code, r.Out, r.Err, want)
-					}
+				said := r.Out + r.Err
+				if !strings.Contains(said, tt.want) || strings.Contains(said, "start Pawl (`pawl-dev`") != start {
+					t.Errorf("%s: %d %s", url, r.Code, said)
 				}
 			}
 			// So does a mistake in settings that somebody has written by hand.
 			for _, more := range []string{"--nonsense", "now"} {
 				hook := clitest.CommandLine{API: down.URL, Env: tt.env, Stdin: strings.NewReader(toolCall)}
 				r := hook.Run(t, append(run[1:len(run):len(run)], more)...)
-				if r.Code != 2 || !strings.Contains(r.Err, tt.want) || !strings.Contains(r.Err, "`pawl-dev`") {
+				if r.Code != 2 || !strings.Contains(r.Err, tt.want) || strings.Contains(r.Err, "`pawl-dev`") {
 					t.Errorf("%s: %d %s%s", more, r.Code, r.Out, r.Err)
 				}
 			}
