@@ -284,7 +284,7 @@ func (h *ClaudeCode) let(ctx context.Context, r *record, e event, b client.Begun
 	}
 	if err != nil {
 		r.Report = &approval.ReportSignal{Status: approval.ReportNotRun, Error: "the hook could not keep its start"}
-		return h.trouble(fmt.Errorf("what this hook has started can't be kept: %w", err)), !h.send(ctx, r)
+		return h.trouble(fmt.Errorf("what this hook has started can't be kept: %w", err)), h.send(ctx, r) != nil
 	}
 	var d decision
 	switch approved := b.Decision != nil && b.Decision.Kind == approval.FinalApprove; {

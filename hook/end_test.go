@@ -93,27 +93,28 @@ func TestTheSessionEnds(t *testing.T) {
 	}
 }
 
+func notNow(status int) http.HandlerFunc {
+	return func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", rest.ProblemType)
+		rw.WriteHeader(status)
+		_ = json.NewEncoder(rw).Encode(rest.NewProblem(status, approval.CodeInternalError, "not now"))
+	}
+}
+
 // An end that could not withdraw what waits says so, and a later one does it.
 func TestAnEndThatWithdrawsNothing(t *testing.T) {
-	answer := func(status int) http.HandlerFunc {
-		return func(rw http.ResponseWriter, _ *http.Request) {
-			rw.Header().Set("Content-Type", rest.ProblemType)
-			rw.WriteHeader(status)
-			_ = json.NewEncoder(rw).Encode(rest.NewProblem(status, approval.CodeInternalError, "not now"))
-		}
-	}
 	end := event("SessionEnd", "", "")
 	for name, tt := range map[string]struct {
 		with http.HandlerFunc
 		kept bool
 	}{
 		"Pawl is down":           {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
-		"an error":               {answer(500), true},
-		"not yet up":             {answer(503), true},
-		"asked too fast":         {answer(429), true},
-		"no longer who asked":    {answer(403), true},
-		"it has ended by itself": {answer(409), false},
-		"nobody knows of it":     {answer(404), false},
+		"an error":               {notNow(500), true},
+		"not yet up":             {notNow(503), true},
+		"asked too fast":         {notNow(429), true},
+		"no longer who asked":    {notNow(403), true},
+		"it has ended by itself": {notNow(409), false},
+		"nobody knows of it":     {notNow(404), false},
 	} {
 		for _, lost := range []bool{false, true} { // whether the answer that names the call got lost
 			t.Run(fmt.Sprintf("%s, its name lost %v", name, lost), func(t *testing.T) {
@@ -138,5 +139,54 @@ func TestAnEndThatWithdrawsNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What Pawl refuses for one call keeps no other from being withdrawn or reported at the end. Where Pawl is down it
+// is asked once, and everything is kept.
+func TestAnEndGoesOn(t *testing.T) {
+	end := event("SessionEnd", "", "")
+	for name, tt := range map[string]struct {
+		approved     bool
+		status, asks int
+	}{
+		"withdrawals": {false, 403, 3}, "withdrawals, Pawl is not up": {false, 503, 1}, "reports": {true, 403, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if tt.approved {
+				w.set(approval.StatusApproved, byPolicy)
+			}
+			for _, command := range []string{"ls", "pwd", "id"} {
+				if tt.approved {
+					w.want(w.fire(before(command, command)), "none")
+				} else {
+					w.want(w.fireInVain(before(command, command)), "deny", "pending")
+				}
+			}
+			refused, asked := "", 0
+			w.fail(func(rw http.ResponseWriter, r *http.Request) {
+				id := strings.Split(r.URL.Path, "/")[3]
+				asked++
+				if refused == "" {
+					refused = id
+				}
+				if id == refused {
+					notNow(tt.status)(rw, r)
+					return
+				}
+				rw.Header().Set("Content-Type", "application/json")
+				_, _ = fmt.Fprintf(rw, `{"id":%q,"status":"cancelled"}`, id)
+			})
+			a := w.fire(end)
+			w.want(a, "noted", refused, "not now")
+			if kept := 4 - tt.asks; asked != tt.asks || w.records() != kept {
+				t.Errorf("asked %d times, want %d; %d records are left, want %d", asked, tt.asks, w.records(), kept)
+			}
+			w.fail(nil)
+			if w.want(w.fire(end), "none"); w.records() != 0 {
+				t.Errorf("%d records are left", w.records())
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +25,7 @@ func (h *ClaudeCode) after(ctx context.Context, e event) error {
 	report := said(e)
 	r.Report = &report
 	err = h.report(ctx, r)
+	r.close(err == nil)
 	h.flush(ctx, s)
 	return err
 }
@@ -31,13 +33,12 @@ func (h *ClaudeCode) after(ctx context.Context, e event) error {
 // report keeps a report and sends it. One that nobody takes now is sent by a later process.
 func (h *ClaudeCode) report(ctx context.Context, r *record) error {
 	kept := r.write()
-	sent := h.send(ctx, r)
-	r.close(sent)
-	if sent {
+	err := h.send(ctx, r)
+	if err == nil {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("how the call %s ended could not be reported yet; "+
-		"the next tool call in this session does it", shown(r.Call)), kept)
+	return errors.Join(fmt.Errorf("how the call %s ended could not be reported yet (%w); "+
+		"the next tool call in this session does it", shown(r.Call), err), kept)
 }
 
 var exitCode = regexp.MustCompile(`^Exit code -?[0-9]+`)
@@ -70,14 +71,17 @@ func digested(r approval.ReportSignal, result []byte) approval.ReportSignal {
 	return r
 }
 
-// send sends a report, and says whether it is done with: taken, or refused for good.
-func (h *ClaudeCode) send(ctx context.Context, r *record) bool {
+// send sends a report. Without an error it is done with: taken, or refused for good.
+func (h *ClaudeCode) send(ctx context.Context, r *record) error {
 	ctx, cancel := context.WithTimeout(ctx, reporting)
 	defer cancel()
 	report := *r.Report
 	report.StartID = r.Start
 	v, err := h.o.Client.Report(ctx, r.Call, report)
-	return settled(err) || err == nil && v.Status.Ended()
+	if settled(err) || err == nil && v.Status.Ended() {
+		return nil
+	}
+	return cmp.Or(err, ctx.Err())
 }
 
 // settled reports an answer after which there is nothing left to do about a call: it has ended, or is unknown.
@@ -86,18 +90,37 @@ func settled(err error) bool {
 	return ok && (e.HTTPStatus == http.StatusConflict || e.HTTPStatus == http.StatusNotFound)
 }
 
-// flush sends what earlier processes could not report.
-func (h *ClaudeCode) flush(ctx context.Context, s session) {
-	for {
-		r, err := s.find(func(r *record) bool { return r.Report != nil })
+// down reports an error that the next call meets as well: Pawl is silent, or has no time.
+func down(err error) bool {
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		return e.HTTPStatus == http.StatusTooManyRequests || e.HTTPStatus > http.StatusInternalServerError
+	}
+	return errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.UncertainError)) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// each takes the records that wanted says yes to, and closes those for good that do is done with. One that it
+// is not done with keeps none behind it, unless Pawl is down.
+func (s session) each(wanted func(*record) bool, do func(*record) error) error {
+	var failed error
+	for tried := map[string]bool{}; ; {
+		r, err := s.find(func(r *record) bool { return !tried[r.Start] && wanted(r) })
 		if r == nil || err != nil {
-			return
+			return errors.Join(failed, err)
 		}
-		sent := h.send(ctx, r)
-		if r.close(sent); !sent {
-			return
+		tried[r.Start] = true
+		err = do(r)
+		r.close(err == nil)
+		if failed = errors.Join(failed, err); down(err) {
+			return failed
 		}
 	}
+}
+
+// flush sends what earlier processes could not report.
+func (h *ClaudeCode) flush(ctx context.Context, s session) {
+	_ = s.each(func(r *record) bool { return r.Report != nil }, // a later process tries again
+		func(r *record) error { return h.send(ctx, r) })
 }
 
 // end closes what is open when a session ends. A session that is resumed later makes its calls again, or
@@ -105,23 +128,12 @@ func (h *ClaudeCode) flush(ctx context.Context, s session) {
 func (h *ClaudeCode) end(ctx context.Context, e event) error {
 	s := h.session(e.Session)
 	h.flush(ctx, s)
-	var unsent error
-	for {
-		r, err := s.find(func(r *record) bool { return r.Answered && r.Report == nil })
-		if err != nil {
-			return err
-		}
-		if r == nil {
-			break
-		}
+	unsent := s.each(func(r *record) bool { return r.Answered && r.Report == nil }, func(r *record) error {
 		r.Report = &approval.ReportSignal{
 			Status: approval.ReportUnknown, Error: "the session ended without a word of how it ended",
 		}
-		if err := h.report(ctx, r); err != nil {
-			unsent = err
-			break
-		}
-	}
+		return h.report(ctx, r)
+	})
 	if !h.o.Print {
 		if err := h.withdraw(ctx, s, e.Session); err != nil {
 			unsent = errors.Join(unsent, err)
@@ -138,23 +150,18 @@ func (h *ClaudeCode) end(ctx context.Context, e event) error {
 // withdraw withdraws what waits for people, and for nobody else any more. A process that was killed before it
 // knew its call has left it unnamed: then everything goes that waits in the session.
 func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) error {
-	for {
-		r, err := s.find(func(r *record) bool { return !r.Answered })
-		if r == nil || err != nil {
-			return err
-		}
+	return s.each(func(r *record) bool { return !r.Answered }, func(r *record) (err error) {
 		const notes = "The session of Claude Code ended."
 		if r.Call == "" {
 			_, err = h.o.Client.CancelSession(ctx, id, notes)
 		} else {
 			_, err = h.o.Client.Cancel(ctx, r.Call, notes)
 		}
-		if err != nil && !settled(err) { // a later end tries again
-			r.close(false)
-			return fmt.Errorf("what waits in this session could not be withdrawn%s: %w", named(r.Call), err)
-		}
-		r.close(true)
-	}
+		if err == nil || settled(err) {
+			return nil
+		} // a later end tries again
+		return fmt.Errorf("what waits in this session could not be withdrawn%s: %w", named(r.Call), err)
+	})
 }
 
 func named(call string) string {

@@ -223,8 +223,8 @@ unset PAWL_API PAWL_DIR PAWL_AS # a person who follows the page has none of them
 	agent.ask("4 echo 4 >> commands")
 	waits := n.waiting()
 	_ = agent.Process.Kill()
-	_, _ = agent.Process.Wait() // else it stays as a zombie, which its hook takes for alive
-	agent.leave()               // once the hook has noticed, too
+	_, _ = agent.Process.Wait()
+	agent.leave() // once the hook has noticed, too
 	n.paste("approve", waits)
 	agent = n.shell(claude)
 	agent.ask("5 echo 4 >> commands")

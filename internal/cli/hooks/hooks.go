@@ -3,12 +3,14 @@
 package hooks
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -168,7 +170,18 @@ func alive(pid string) func() bool {
 		return func() bool { return false }
 	}
 	// Windows knows no signal but Kill; there the process was found, and that has to do.
-	return func() bool { return !errors.Is(host.Signal(syscall.Signal(0)), os.ErrProcessDone) }
+	return func() bool { return !errors.Is(host.Signal(syscall.Signal(0)), os.ErrProcessDone) && !unreaped(n) }
+}
+
+// unreaped reports a process that was killed and still takes signals, as its parent has not asked for its end.
+// Linux alone tells.
+func unreaped(pid int) bool {
+	if runtime.GOOS != "linux" {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	name := bytes.LastIndex(stat, []byte(") ")) // which may hold anything
+	return err == nil && name >= 0 && bytes.ContainsAny(stat[name+2:min(name+3, len(stat))], "ZX")
 }
 
 // guarded tells which MCP servers go through the gateway, which asks about their calls itself.
