@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
@@ -142,11 +143,17 @@ func (a *HTTPAgent) call(ctx context.Context, t *tool.Tool, call approval.Call) 
 	call.Team, call.Session = cmp.Or(call.Team, a.o.Team), cmp.Or(call.Session, a.o.Session)
 	lasting := call.IdempotencyKey != ""
 	call.IdempotencyKey = cmp.Or(call.IdempotencyKey, rand.Text())
+	asked, err := approval.Call{Tool: call.Tool, Args: call.Args}.Fingerprint()
+	if err != nil {
+		return approval.Outcome{}, err
+	}
 	j, o, err := a.takeUp(ctx, t, call)
 	if j == nil {
 		return o, err
 	}
-	o, err = a.run(ctx, t, call, j)
+	if err = j.take(asked); err == nil {
+		o, err = a.run(ctx, t, call, j)
+	}
 	done := (err == nil || !errors.Is(err, ErrPending)) && !j.unsent
 	if j.close(done, lasting); err != nil {
 		return approval.Outcome{}, err
@@ -293,8 +300,7 @@ func startError(t *tool.Tool, err error) error {
 	var e *client.Error
 	switch {
 	case errors.As(err, &e) && e.Code == approval.CodeConflict:
-		return fmt.Errorf("%w: repeat call %s exactly to continue it, or use another key", ErrConflict,
-			approval.Display(e.ID, 80))
+		return callError(e.ID, calls.ErrConflict)
 	case errors.As(err, new(*client.UncertainError)), errors.As(err, new(*client.UnreachableError)):
 		return nil
 	case errors.As(err, &e) && (e.HTTPStatus >= 500 || e.HTTPStatus == http.StatusTooManyRequests):

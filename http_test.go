@@ -92,6 +92,70 @@ func TestReportsThatAreRefused(t *testing.T) {
 	}
 }
 
+// What is kept of a call is told to no other one that has its key, and not thrown away for it. The fake API
+// lets every call run at once, so only the journal can tell them apart.
+func TestKeysOfOtherCalls(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before, report, idempotent bool // before: of a version that kept no digest
+		ran                        int
+		want                       error // of the same call
+	}{
+		"a report":                       {report: true},
+		"cut short":                      {want: ErrOutcomeUnknown},
+		"cut short, idempotent":          {idempotent: true, ran: 1},
+		"a report of an earlier version": {before: true, report: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, reported := reports(t)
+			a, err := ConnectHTTP(t.Context(), HTTPOptions{Agent: "bot", URL: url, Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ran := 0
+			job, err := GuardHTTP(a, "job", func(context.Context, map[string]any) (string, error) {
+				ran++
+				return "done", nil
+			}, Tool{Idempotent: tc.idempotent})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := journal{Start: "s", Call: "pawl-1", Running: true}
+			if !tc.before {
+				kept.Asked, err = approval.Call{Tool: "job", Args: json.RawMessage(`{"n":1}`)}.Fingerprint()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.report {
+				kept.Report = &approval.ReportSignal{
+					StartID: "s", Status: approval.ReportExecuted, Result: json.RawMessage(`"done"`),
+				}
+			}
+			j, err := openJournal(a.o.Dir, "k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept.file = j.file
+			if err := errors.Join(kept.write(), j.file.Close()); err != nil {
+				t.Fatal(err)
+			}
+			ctx := With(t.Context(), About{Key: "k"})
+			if !tc.before {
+				out, err := job(ctx, map[string]any{"n": 2})
+				if !errors.Is(err, ErrConflict) || out != "" || ran != 0 || *reported != 0 {
+					t.Errorf("another call: %q, %v; %d runs, %d reports", out, err, ran, *reported)
+				}
+			}
+			if out, err := job(ctx, map[string]any{"n": 1}); !errors.Is(err, tc.want) || tc.want == nil && out != "done" {
+				t.Errorf("the same call: %q, %v", out, err)
+			}
+			if ran != tc.ran || *reported != 1 {
+				t.Errorf("%d runs, %d reports", ran, *reported)
+			}
+		})
+	}
+}
+
 // A disk that is full when a run is to be kept is no reason to say that it failed, once Pawl knows.
 func TestResultsSurviveAFullDisk(t *testing.T) {
 	url, asked := reports(t)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/osfile"
 )
 
@@ -21,12 +22,14 @@ const maxKept = 64 << 10
 // has a lock on it, which dies with the process: so a start that is in it is nobody else's.
 type journal struct {
 	file   *osfile.Journal
-	unsent bool // the report was refused, but not for good
+	unsent bool // what is in it is still to be reported
 
 	Start   string // start_id
 	Call    string `json:",omitempty"` // the call's ID
 	Digest  string `json:",omitempty"`
 	Running bool   `json:",omitempty"` // from here on the tool may have run
+	// Asked is a digest of tool and arguments. Journals of earlier versions have none.
+	Asked string `json:",omitempty"`
 	// Report is what there is to report; without the result, if that is too large.
 	Report *approval.ReportSignal `json:",omitempty"`
 }
@@ -68,6 +71,20 @@ func (j *journal) read() error {
 		return err
 	}
 	return j.file.SyncName()
+}
+
+// take notes what is asked for now. Once the tool may have run, nobody asks Pawl any more whether the key
+// is another call's: what that one did stays for it.
+func (j *journal) take(asked string) error {
+	if !j.Running {
+		j.Asked = asked
+		return nil
+	}
+	if j.Asked == "" || j.Asked == asked {
+		return nil
+	}
+	j.unsent = true
+	return callError(j.Call, calls.ErrConflict)
 }
 
 // write adds a line, which is on the disk when it returns.

@@ -27,7 +27,7 @@ from ._errors import (
     outcome_error,
     text,
 )
-from ._journal import Journal, new_start_id
+from ._journal import Journal, digest_of_call, new_start_id
 
 HELD = 25.0  # seconds; how long the API is asked to hold an answer
 FIRST = 1.0  # the same, for the first answer, so that people soon read where to approve
@@ -142,6 +142,12 @@ class Guarded:
         return begun
 
     async def _resume(self, journal: Journal) -> Permit | View:
+        asked = digest_of_call(self.tool, self.body["args"])
+        # Once the function may have run, nobody asks Pawl any more whether the key is another call's: what
+        # that one did stays for it.
+        if journal.running and journal.asked not in ("", asked):
+            journal.owed = True
+            raise ConflictError(journal.call_id)
         if journal.report is None and journal.running and not self.idempotent:
             message = "the process ended while the function ran"
             journal.report = {"status": "outcome_unknown", "error": message}
@@ -150,7 +156,7 @@ class Guarded:
             return await self._report(journal.call_id, journal.report)
         begun = await self._begin()
         if isinstance(begun, Permit):
-            journal.call_id, journal.running = begun.id, True
+            journal.call_id, journal.running, journal.asked = begun.id, True, asked
             journal.write()
         return begun
 

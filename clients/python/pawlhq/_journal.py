@@ -32,8 +32,9 @@ class Journal:
         self.start_id = ""
         self.call_id = ""
         self.running = False  # from here on the function may have run
+        self.asked = ""  # digest of tool and arguments; journals of earlier versions have none
         self.report: dict[str, Any] | None = None
-        self.owed = False  # the report was not taken, but not for good
+        self.owed = False  # what is in it is still to be reported
 
     @classmethod
     def open(cls, folder: Path, key: str) -> Journal | None:
@@ -80,6 +81,7 @@ class Journal:
                 self.start_id = str(last["start_id"])
                 self.call_id = str(last.get("call_id", ""))
                 self.running = bool(last.get("running"))
+                self.asked = str(last.get("asked", ""))
                 self.report = last.get("report")
                 return
         self.start_id = new_start_id()
@@ -100,7 +102,7 @@ class Journal:
             del report["result"]
         line = json.dumps({
             "start_id": self.start_id, "call_id": self.call_id,
-            "running": self.running, "report": report,
+            "running": self.running, "asked": self.asked, "report": report,
         })  # fmt: skip
         os.lseek(self._file, 0, os.SEEK_END)
         whole = f"\n{line}\n".encode()
@@ -114,6 +116,12 @@ class Journal:
             with contextlib.suppress(OSError):  # what stays is found ended
                 self._path.unlink()
         os.close(self._file)
+
+
+def digest_of_call(tool: str, args: Any) -> str:
+    """Tells calls apart as Pawl does: 1 and 1.0 are the same."""
+    numbers_alike = json.loads(json.dumps([tool, args]), parse_int=float)
+    return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(result: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -381,6 +382,40 @@ class TestLangChain:
         act, ran = make(fake.url)
         act()
         assert ran == [2]
+
+
+@pytest.mark.parametrize("kept", ["report", "cut short", "of an earlier version"])
+def test_keys_of_other_calls(fake: Fake, tmp_path: Path, kept: str) -> None:
+    """What is kept of a call is told to no other one that has its key, and not thrown away for it. The
+    fake lets every call run, so only the journal can tell them apart."""
+    ran: list[float] = []
+    client = pawl.Client(fake.url, token="", agent="tester", dir=tmp_path / "journal")
+
+    @client.guard(key=lambda x: "k")
+    def act(x: float) -> None:
+        ran.append(x)
+
+    fake.answers["/outcome"] = FAULTS["500"]
+    act(1)
+    file = next((tmp_path / "journal").iterdir())
+    lines = [json.loads(line) for line in file.read_text().split("\n") if line]
+    if kept == "cut short":  # just before it could note how it ended
+        lines = [line for line in lines if not line["report"]]
+    if kept == "of an earlier version":
+        for line in lines:
+            del line["asked"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    del fake.answers["/outcome"]
+    fake.asked.clear()
+    if kept != "of an earlier version":
+        with pytest.raises(pawl.ConflictError, match="pawl-1"):
+            act(2)
+        assert [route for route, _ in fake.asked if route.endswith("/outcome")] == []
+    act(1.0)  # the same number
+    assert ran == [1]
+    said = [body["status"] for route, body in fake.asked if route.endswith("/outcome")]
+    assert said == ["outcome_unknown" if kept == "cut short" else "executed"]
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("torn", ["", "{", '{"start_id": "cut off"}', "\n", "\n{"])
