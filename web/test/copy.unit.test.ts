@@ -11,6 +11,10 @@ describe("JSON", () => {
     ["admin\u202etxt", '"admin\\u202etxt"'],
     ["a\u200bb\u00a0c\ufeff", '"a\\u200bb\\u00a0c\\ufeff"'],
     ["tag \u{e0041}", '"tag \\udb40\\udc41"'],
+    [
+      "rm\u17b4\u2065\ufff0\u{e0000}\u{e01f0} -rf",
+      '"rm\\u17b4\\u2065\\ufff0\\udb40\\udc00\\udb40\\uddf0 -rf"',
+    ],
     ["\u001b[31m\u0085", '"\\u001b[31m\\u0085"'],
     ["Grüße 日本 🙂 of two words", '"Grüße 日本 🙂 of two words"'],
   ] as const) {

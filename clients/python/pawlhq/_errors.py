@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,19 @@ from typing import Any
 
 def display(text: str, most: int) -> str:
     """Text of others on one line: what can't be seen is escaped, what is too long is cut."""
-    shown = "".join(
-        f"\\u{{{ord(c):04X}}}" if unicodedata.category(c) in _UNSEEN and c != " " else c for c in text[:most]
-    )
+    shown = "".join(f"\\u{{{ord(c):04X}}}" if _unseen(c) else c for c in text[:most])
     return shown if len(text) <= most else shown + " …"
 
 
+def _unseen(c: str) -> bool:
+    return c != " " and (unicodedata.category(c) in _UNSEEN or _BLANK.match(c) is not None)
+
+
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+# Letters, signs and variation selectors that are drawn as nothing.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def sentence(tool: str, call_id: str, verb: str, why: str = "") -> str:

@@ -19,6 +19,7 @@ from conftest import Fake, json_answer, raw_answer, until
 
 import pawlhq as pawl
 from pawlhq import _api, _calls, _guard, _http
+from pawlhq._errors import display
 from pawlhq._journal import Journal
 
 Act = Callable[[], Any]
@@ -498,3 +499,10 @@ def test_tokens(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     )[1]
     client.check()
     assert got == ["Bearer pawl_secret"]
+
+
+def test_what_is_drawn_as_nothing_is_written_out() -> None:
+    blank = "\u034f\u115f\u17b4\u180b\u2065\u2800\u3164\ufe0f\uffa0\ufff0\U000e0000\U000e0100\U000e01f0"
+    for c in blank:
+        assert display(f"rm{c} -rf", 80) == f"rm\\u{{{ord(c):04X}}} -rf"
+    assert display("Grüße 日本 🙂", 80) == "Grüße 日本 🙂"
