@@ -227,7 +227,7 @@ def _approve_all(people: People, tool: str) -> None:
 PROGRAM = """
 import asyncio, sys, threading
 import pawlhq as pawl
-from pawlhq import _calls
+from pawlhq import _api, _calls
 
 _calls.LAST_WORDS = float(sys.argv[5])
 client = pawl.Client(sys.argv[1], agent="tester", on_wait=lambda w: print(w.id, flush=True))
