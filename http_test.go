@@ -2,6 +2,7 @@ package pawl
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -119,7 +120,7 @@ func TestKeysOfOtherCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept := journal{Start: "s", Call: "pawl-1", Running: true}
+			kept := journal{Start: rand.Text(), Call: "pawl-1", Running: true}
 			if !tc.before {
 				kept.Asked, err = approval.Call{Tool: "job", Args: json.RawMessage(`{"n":1}`)}.Fingerprint()
 				if err != nil {
@@ -128,7 +129,7 @@ func TestKeysOfOtherCalls(t *testing.T) {
 			}
 			if tc.report {
 				kept.Report = &approval.ReportSignal{
-					StartID: "s", Status: approval.ReportExecuted, Result: json.RawMessage(`"done"`),
+					StartID: kept.Start, Status: approval.ReportExecuted, Result: json.RawMessage(`"done"`),
 				}
 			}
 			j, err := openJournal(a.o.Dir, "k")
