@@ -111,8 +111,11 @@ func (u *uninstall) left() (record, error) {
 	}
 	before := len(r.Settings)
 	without := func(name string) bool {
+		if name == file && u.dryRun {
+			return true
+		}
 		doc, err := os.ReadFile(name)
-		return name == file && u.dryRun || errors.Is(err, fs.ErrNotExist) || err == nil && json.Valid(doc) && !hook.Installed(doc)
+		return errors.Is(err, fs.ErrNotExist) || err == nil && json.Valid(doc) && !hook.Installed(doc)
 	}
 	r.Settings = slices.DeleteFunc(r.Settings, without)
 	if !u.dryRun && len(r.Settings) < before {
