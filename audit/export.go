@@ -1,10 +1,12 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/strictjson"
@@ -34,13 +36,20 @@ func ReadExport(doc []byte) (e Entry, checkpoint string, err error) {
 		rest.ExportedEntry
 		Checkpoint string `json:"checkpoint"`
 	}
-	if err := json.Unmarshal(doc, &l); err != nil {
+	err = json.Unmarshal(doc, &l)
+	if err == nil {
+		err = membersOnce(doc)
+	}
+	if err != nil {
 		return e, "", fmt.Errorf("the line is not one of an export: %w", err)
 	}
 	switch {
 	case l.Problem != "":
 		return e, "", fmt.Errorf("the export ended early: %s", l.Problem)
 	case l.Checkpoint != "":
+		if err := strictjson.Decode(doc, &rest.ExportedCheckpoint{}); err != nil {
+			return e, "", fmt.Errorf("the line of a checkpoint holds more than that: %w", err)
+		}
 		return e, l.Checkpoint, nil
 	case l.CallID == "" || l.Metadata == "":
 		return e, "", errors.New("the line is not one of an export: it has no call_id or no metadata")
@@ -65,4 +74,36 @@ func ReadExport(doc []byte) (e Entry, checkpoint string, err error) {
 		e.Damage = l.Damage // that the store's own reader found
 	}
 	return e, "", nil
+}
+
+// membersOnce refuses a valid JSON object that has a member twice, in whatever case: other readers than
+// this one would take the other one for what was sealed.
+func membersOnce(doc []byte) error {
+	var names [][]byte
+	var last []byte // string
+	for i, depth := 0, 0; i < len(doc); i++ {
+		switch doc[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			from := i + 1
+			for i++; doc[i] != '"'; i++ {
+				if doc[i] == '\\' {
+					i++
+				}
+			}
+			last = doc[from:i]
+		case ':':
+			same := func(name []byte) bool { return bytes.EqualFold(name, last) }
+			if depth == 1 && (slices.ContainsFunc(names, same) || bytes.ContainsRune(last, '\\')) {
+				return fmt.Errorf("it has %q twice, or with an escape", last)
+			}
+			if depth == 1 {
+				names = append(names, last)
+			}
+		}
+	}
+	return nil
 }

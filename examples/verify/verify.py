@@ -83,6 +83,12 @@ def open_checkpoint(note, keys):
         raise Bad("forged: a checkpoint can't be read")
 
 # Entries and the tree, by RFC 6962.
+def read_line(line):
+    def once(members):
+        need(len(members) == len(dict(members)), "edited: a line has one member twice")
+        return dict(members)
+    return json.loads(line, object_pairs_hook=once)
+
 def node(left, right):
     return sha256(b"\x01", left, right)
 
@@ -90,6 +96,7 @@ def check_entry(line, e):
     """The leaf hash and the name of the entry that a line is; everything in the line must fit."""
     # The bytes of the payload. No string before it holds this, since quotation marks are escaped in strings.
     begin = line.index(',"payload":') + 11
+    json.loads(line[:begin - 11] + "}")  # fails if this is within another member
     payload = line[begin:json.JSONDecoder().raw_decode(line, begin)[1]].encode()
     meta, salt = json.loads(e["metadata"]), bytes.fromhex(e.get("salt", ""))
     name = f"{e['call_id']}/{e['step']} (number {e.get('index')})"
@@ -123,10 +130,11 @@ def check_export(lines, keys, published):
     now = missing = unsealed = None
     known, emptied, erased, renames, changes, differs = False, {}, set(), [], [], []
     for line in lines:
-        e = json.loads(line)
+        e = read_line(line)
         if missing is not None:
             need(e.get("index") != missing, f"reordered: entry number {missing} is not in its place")
         elif "checkpoint" in e:
+            need(e.keys() <= {"checkpoint", "cursor"}, "edited: the line of a checkpoint holds more than that")
             origin, at, signed, known = open_checkpoint(e["checkpoint"], keys)
             need(at <= size, f"truncated: entry number {size} is missing: a checkpoint is of {at} entries")
             need(at == size, f"forged: a checkpoint of {at} entries stands behind {size}")
@@ -184,7 +192,7 @@ def check_proof(text, keys):
     head, note = text.split("\n\n", 1)
     _, extra, index, *proof = head.split("\n")
     line = base64.b64decode(extra.removeprefix("extra ")).decode()
-    e = json.loads(line)
+    e = read_line(line)
     leaf, name = check_entry(line, e)
     _, size, root, known = open_checkpoint(note, keys)
     need(known, "forged: none of the keys signed the checkpoint")
