@@ -44,9 +44,9 @@ type LogReader interface {
 	// Level is a multiple of NodeLevels; those of level 0 are leaf hashes. Those that are missing are
 	// left out.
 	Nodes(ctx context.Context, level int, from, to int64) ([]audit.Hash, error)
-	// Rows returns entries behind a place in the log with what is sealed of them, at most so many, in the
+	// Rows returns entries from a place in the log on with what is sealed of them, at most so many, in the
 	// order of their places. As in Entries, about PageBytes of them end it, too.
-	Rows(ctx context.Context, after int64, most int) ([]LogRow, error)
+	Rows(ctx context.Context, from int64, most int) ([]LogRow, error)
 	// IndexOf is the index that an entry was sealed with; or it is ErrNotFound.
 	IndexOf(ctx context.Context, subject, step string) (int64, error)
 	// Unsealed counts the entries that have no index yet, up to ExactTotal and one more, and says of when

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,7 +26,9 @@ import (
 const pageRows = 2000
 
 // FromStore reads a log out of a store. It holds a page of it at a time.
-func FromStore(log store.LogReader) Source { return &stored{log: log} }
+func FromStore(log store.LogReader) Source {
+	return &stored{log: log, place: math.MinInt64, kept: map[int][]audit.Hash{}} // Pawl's places begin at 1, those of others anywhere
+}
 
 type stored struct {
 	log         store.LogReader
@@ -33,7 +36,8 @@ type stored struct {
 	sealed      int64 // how many entries the last checkpoint covers, when reading began
 	later       int64 // and how many more are sealed: in the meantime, if another checkpoint covers them
 	rows        []store.LogRow
-	place, size int64 // behind the last row, and entry, that were given
+	place, size int64                // behind the last row, and entry, that were given
+	kept        map[int][]audit.Hash // of the tree's levels, what comes next
 	ended       bool
 	checkpoints []store.Checkpoint
 	signed      int64 // the size of the last checkpoint that was read
@@ -83,13 +87,24 @@ func (s *stored) Next(ctx context.Context) (*audit.Entry, string, error) {
 		return nil, "", s.end(ctx)
 	}
 	row := &s.rows[0]
-	s.rows, s.place = s.rows[1:], row.Place
+	s.rows, s.place = s.rows[1:], row.Place+1
 	if index := row.Entry.Index; index != nil && *index >= s.sealed {
 		s.later, row.Entry.Index = max(s.later, *index+1), nil
 	} else if index != nil {
 		s.size = max(s.size, *index+1)
 	}
 	return &row.Entry, "", nil
+}
+
+// Kept implements keeper. The nodes of a level must be asked for one after the other.
+func (s *stored) Kept(ctx context.Context, level int, n int64) (hash audit.Hash, err error) {
+	if len(s.kept[level]) == 0 {
+		if s.kept[level], err = s.log.Nodes(ctx, level, n, n+pageRows); err != nil || len(s.kept[level]) == 0 {
+			return hash, err
+		}
+	}
+	hash, s.kept[level] = s.kept[level][0], s.kept[level][1:]
+	return hash, nil
 }
 
 // end looks whether what was sealed beyond the last checkpoint has one by now.

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
+	"github.com/pawlhq/pawl/store"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -101,6 +102,12 @@ type Source interface {
 	Next(ctx context.Context) (e *audit.Entry, signed string, err error)
 }
 
+// keeper is a Source that keeps hashes of the tree, beside the entries that they follow from: proofs are
+// made of them. One that is missing is the zero Hash.
+type keeper interface {
+	Kept(ctx context.Context, level int, n int64) (audit.Hash, error)
+}
+
 // change is one of the log's name, between two checkpoints.
 type change struct {
 	from, to string
@@ -119,6 +126,8 @@ type verifier struct {
 	missing  *Problem     // an entry that was deleted, or comes later
 	unsealed *audit.Entry // the first entry without an index
 	foreign  string       // the last checkpoint, if another key signed it
+	kept     keeper       // nil: the source keeps no hashes
+	wrong    string       // which of those does not follow from the entries; empty: none
 }
 
 // errStop ends the reading of a log: the first problem was found.
@@ -133,7 +142,7 @@ func (v *verifier) fail(fault Fault, e *audit.Entry, index *int64, format string
 }
 
 // entry adds an entry to the tree.
-func (v *verifier) entry(e *audit.Entry) error {
+func (v *verifier) entry(ctx context.Context, e *audit.Entry) error {
 	next := v.tree.Size()
 	if v.missing != nil { // is it lost, or in another place?
 		if e.Index != nil && *e.Index == *v.missing.Index {
@@ -168,7 +177,9 @@ func (v *verifier) entry(e *audit.Entry) error {
 	if e.Payload == nil {
 		v.report.Erased++
 	}
-	v.tree.Add(tlog.Hash(e.Leaf), nil)
+	if err := v.add(ctx, e.Leaf); err != nil {
+		return err
+	}
 	v.renamed(e)
 	v.erasures.add(e)
 	for i := range v.expected {
@@ -177,6 +188,21 @@ func (v *verifier) entry(e *audit.Entry) error {
 		}
 	}
 	return nil
+}
+
+// add adds a leaf, and compares what is kept of the tree. If that differs, either may have been changed,
+// which the next checkpoint tells.
+func (v *verifier) add(ctx context.Context, leaf audit.Hash) (err error) {
+	v.tree.Add(tlog.Hash(leaf), func(level int, n int64, hash tlog.Hash) {
+		if v.kept == nil || level%store.NodeLevels != 0 || err != nil {
+			return
+		}
+		var kept audit.Hash
+		if kept, err = v.kept.Kept(ctx, level, n); err == nil && kept != audit.Hash(hash) && v.wrong == "" {
+			v.wrong = fmt.Sprintf("the hash that is kept of entries %d to %d", n<<level, (n+1)<<level-1)
+		}
+	})
+	return err
 }
 
 // renamed notes what an entry says of the log's name.
@@ -234,6 +260,10 @@ func (v *verifier) checkpoint(signed string) error {
 		return v.fail(Changed, nil, &good,
 			"this entry, or one behind it up to number %d, was changed, inserted or "+
 				"exchanged together with its hashes: the checkpoint of %d entries has another root", t.N-1, t.N)
+	}
+	if v.wrong != "" {
+		return v.fail(Edited, nil, nil, "%s is not theirs, though these are as they were signed: table "+
+			"pawl.nodes was changed, and no entry can be proven by it. Restore that table", v.wrong)
 	}
 	if before := v.report.Origin; before != "" && before != origin {
 		v.changes = append(v.changes, change{before, origin, v.good})
@@ -295,6 +325,7 @@ func (v *verifier) end() error {
 // what is wrong with the log is the report's Problem.
 func Run(ctx context.Context, from Source, o Options) (Report, error) {
 	v := &verifier{o: o}
+	v.kept, _ = from.(keeper)
 	if err := v.expect(); err != nil {
 		return v.report, err
 	}
@@ -308,7 +339,7 @@ func Run(ctx context.Context, from Source, o Options) (Report, error) {
 		case err != nil:
 			return v.report, err
 		case e != nil:
-			err = v.entry(e)
+			err = v.entry(ctx, e)
 		default:
 			err = v.checkpoint(signed)
 		}
@@ -316,7 +347,10 @@ func Run(ctx context.Context, from Source, o Options) (Report, error) {
 		if o.Progress != nil && count%progressEvery == 0 {
 			o.Progress(count)
 		}
-		if err != nil || e == nil && signed == "" {
+		switch {
+		case err != nil && v.report.Problem == nil:
+			return v.report, err
+		case err != nil || e == nil && signed == "":
 			v.report.OK = v.report.Problem == nil
 			return v.report, nil
 		}

@@ -107,9 +107,9 @@ func sealedLeaves(ctx context.Context, tx Querier, from, to int64) (leaves []aud
 }
 
 // Rows implements store.LogReader.
-func (b Base) Rows(ctx context.Context, after int64, most int) (rows []store.LogRow, err error) {
-	const query = `SELECT seq, ` + entryColumns + ` FROM pawl.entries WHERE seq > $1 ORDER BY seq LIMIT $2`
-	err = b.db.Select(ctx, "read the audit log", query, []any{after, most}, func(found Rows) error {
+func (b Base) Rows(ctx context.Context, from int64, most int) (rows []store.LogRow, err error) {
+	const query = `SELECT seq, ` + entryColumns + ` FROM pawl.entries WHERE seq >= $1 ORDER BY seq LIMIT $2`
+	err = b.db.Select(ctx, "read the audit log", query, []any{from, most}, func(found Rows) error {
 		// Entries are checked while others are read: whoever verifies a log waits for both.
 		var read []*readEntry
 		var checking sync.WaitGroup

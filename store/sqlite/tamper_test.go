@@ -9,17 +9,21 @@ import (
 	"github.com/pawlhq/pawl/store/storetest"
 )
 
-func TestTampered(t *testing.T) {
-	storetest.Tampered(t, func(t *testing.T) (store.Store, func(string)) {
-		s := open(t, fresh(t))
-		for _, trigger := range []string{
-			"entries_are_final", "entries_stay", "sealed_are_final", "sealed_stay", "sealed_follow", "checkpoints_are_final", "checkpoints_stay",
-		} {
-			run(t, s, `DROP TRIGGER `+trigger)
-		}
-		run(t, s, `PRAGMA ignore_check_constraints = 1`)
-		return s, func(sql string) { run(t, s, text(sql)) }
-	})
+func TestTampered(t *testing.T) { storetest.Tampered(t, tampering) }
+
+func TestTamperedTree(t *testing.T) { storetest.TamperedTree(t, tampering) }
+
+// tampering is an empty store whose database refuses no change, and what changes it.
+func tampering(t *testing.T) (store.Store, func(string)) {
+	s := open(t, fresh(t))
+	for _, trigger := range []string{
+		"entries_are_final", "entries_stay", "sealed_are_final", "sealed_stay", "sealed_follow", "nodes_are_final", "nodes_stay",
+		"checkpoints_are_final", "checkpoints_stay",
+	} {
+		run(t, s, `DROP TRIGGER `+trigger)
+	}
+	run(t, s, `PRAGMA ignore_check_constraints = 1`)
+	return s, func(sql string) { run(t, s, text(sql)) }
 }
 
 // What a row relies on is gone, or is another's: that is an error which says where to look.

@@ -57,7 +57,7 @@ func Log(t *testing.T, s store.Store) (entries []audit.Entry) {
 			if e.Damage != "" || e.Index == nil || *e.Index != int64(len(entries)) {
 				t.Fatalf("%s/%s at place %d has index %v, and is number %d: %s", e.Subject, e.Step, row.Place, e.Index, len(entries), e.Damage)
 			}
-			entries, place = append(entries, e), row.Place
+			entries, place = append(entries, e), row.Place+1
 			r.Add(tlog.Hash(e.Leaf), nil)
 			if c, ok := checkpoints[r.Size()]; ok && c.Root != audit.Hash(r.Root()) {
 				t.Errorf("the checkpoint of %d entries has another root", c.Size)

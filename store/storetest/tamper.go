@@ -67,6 +67,8 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 		{"the first entry deleted", []string{`DELETE FROM pawl.entries WHERE seq = ` + at(0)}, verify.Deleted, 0, false},
 		{"an entry that loses its number", []string{`UPDATE pawl.sealed SET more = substr(more, 1, 32) WHERE log_index = 3`},
 			verify.Inserted, -1, false},
+		{"an entry in front of all others", []string{`UPDATE pawl.entries SET seq = -9223372036854775808 WHERE seq = ` + last},
+			verify.Inserted, -1, false},
 		{"entries that lose their numbers", []string{`DELETE FROM pawl.sealed WHERE log_index = 3`}, verify.Inserted, -1, false},
 		{"the end cut off", []string{
 			`DELETE FROM pawl.entries WHERE seq >= ` + at(8), `UPDATE pawl.sealed SET more = substr(more, 1, 32) WHERE log_index = 6`,
@@ -167,6 +169,41 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			end := strings.Contains(c.name, "checkpoint") && c.want != verify.RolledBack || strings.Contains(c.name, "name")
 			if end && err == nil {
 				t.Error("the log was sealed on")
+			}
+		})
+	}
+}
+
+// TamperedTree changes the hashes that are kept of the tree: a verifier finds that, though the entries are
+// as they were. open is that of Tampered.
+func TamperedTree(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql string))) {
+	const entries = 2<<store.NodeLevels + 1
+	for name, sql := range map[string]string{
+		"nothing": "",
+		"a hash":  `UPDATE pawl.nodes SET hash = (SELECT leaf FROM pawl.sealed WHERE log_index = 0) WHERE n = 1`,
+		"no hash": `DELETE FROM pawl.nodes WHERE n = 0`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, run := open(t)
+			var all []audit.Entry
+			for i := range entries {
+				all = append(all, entry(t, "call", fmt.Sprint(i), audit.KindRefused))
+			}
+			appendAll(t, s, all...)
+			if err := Seal(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if sql != "" {
+				run(sql)
+			}
+			origins, err := s.Origins(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := verify.Run(t.Context(), verify.FromStore(s), verify.Options{Known: LogKeys(t, origins[0])})
+			if err != nil || r.OK != (sql == "") || !r.OK && (r.Problem.Fault != verify.Edited || !strings.Contains(r.Problem.Message, "pawl.nodes")) {
+				t.Errorf("%+v, %v, %v", r, r.Problem, err)
 			}
 		})
 	}
