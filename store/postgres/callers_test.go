@@ -23,7 +23,7 @@ func TestLeastRightsForCallers(t *testing.T) {
 	conn := connect(t, database)
 	run(t, conn, `GRANT USAGE ON SCHEMA pawl TO "`+name+`"`)
 	run(t, conn, `GRANT SELECT ON ALL TABLES IN SCHEMA pawl TO "`+name+`"`)
-	run(t, conn, `GRANT INSERT ON pawl.entries TO "`+name+`"`)
+	run(t, conn, `GRANT INSERT (call, step, kind, at, salt, leaf, payload, metadata, hash) ON pawl.entries TO "`+name+`"`)
 	for _, id := range []string{"started", "blocked", "unused", "late", "refused"} {
 		a := admission(id, nil)
 		a.View.Execution, a.View.Status, a.Alike = approval.ExecutionCaller, approval.StatusApproved, id

@@ -46,6 +46,8 @@ func TestTokensAndKeysAreFinal(t *testing.T) {
 		{`DELETE FROM pawl.signing_keys`, "permission denied"},
 		{`DELETE FROM pawl.entries`, "permission denied"},
 		{`TRUNCATE pawl.entries`, "permission denied"},
+		{`INSERT INTO pawl.entries (seq, call, step, kind, at, metadata, leaf) OVERRIDING SYSTEM VALUE
+			VALUES (1 << 40, 'c', 's', 'k', now(), '', ` + random + `)`, "permission denied"},
 		{`ALTER TABLE pawl.entries DISABLE TRIGGER ALL`, "must be owner"},
 		{`DROP TRIGGER entries_are_final ON pawl.entries`, "must be owner"},
 		{`DROP TRIGGER tokens_are_final ON pawl.tokens`, "must be owner"},

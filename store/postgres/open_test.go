@@ -231,7 +231,7 @@ func TestLeastRights(t *testing.T) {
 	hides(t, err, his)
 
 	run(t, connect(t, database), `GRANT INSERT, UPDATE ON pawl.calls, pawl.claims TO "`+name+`"`)
-	run(t, connect(t, database), `GRANT INSERT ON pawl.entries TO "`+name+`"`)
+	run(t, connect(t, database), `GRANT INSERT (call, step, kind, at, salt, leaf, payload, metadata, hash) ON pawl.entries TO "`+name+`"`)
 	run(t, connect(t, database), `GRANT INSERT, UPDATE, DELETE ON pawl.tools TO "`+name+`"`)
 	if _, _, err := worker.ApplyPolicy(t.Context(), applying); !errors.Is(err, store.ErrReadOnly) || !errors.Is(err, ErrAccess) {
 		t.Errorf("ApplyPolicy without the right to: %v, want %v and %v", err, store.ErrReadOnly, ErrAccess)

@@ -75,7 +75,8 @@ func connect(path string, writer bool) *sql.DB {
 		v.Set("mode", "rw")
 		v.Set("_txlock", "immediate")
 		v["_pragma"] = append(v["_pragma"],
-			"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit("+maxLog+")")
+			"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit("+maxLog+")",
+			"secure_delete(1)") // what is erased is gone from the file
 	} else {
 		v.Set("mode", "ro")
 		v["_pragma"] = append(v["_pragma"], "query_only(1)")

@@ -313,3 +313,12 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// What is erased stays nowhere in the file, such as in pages that are free again.
+func TestErasedIsOverwritten(t *testing.T) {
+	s := open(t, fresh(t))
+	var on bool
+	if err := s.writes.QueryRow(`PRAGMA secure_delete`).Scan(&on); err != nil || !on {
+		t.Errorf("secure_delete is %v, %v", on, err)
+	}
+}
