@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,33 +35,24 @@ func openStatuses() []approval.Status {
 // restored from a backup; those that are open in the store and have ended in Temporal, because the
 // store was; and those that wait in Temporal, and that such a store does not have. The first time it
 // also looks for those that have ended in the store and wait in Temporal, because that was restored, and
-// puts on record those that have ended in Temporal and that a restored store does not have.
+// puts on record those that have ended in Temporal and that a restored store does not have. A call that it
+// can't deal with does not stop it, and is looked at again the next time.
 func (s *sweeper) reconcile(ctx context.Context) error {
-	if err := s.endLost(ctx); err != nil {
-		return err
-	}
+	first := s.endLost(ctx)
 	if !s.caughtUp {
-		if err := s.recordLostEnds(ctx); err != nil {
-			return err
-		}
-		if err := s.endRepeated(ctx); err != nil {
-			return err
-		}
-		s.caughtUp = true
+		err := cmp.Or(s.recordLostEnds(ctx), s.endRepeated(ctx))
+		first, s.caughtUp = cmp.Or(first, err), err == nil
 	}
-	return Disagreeing(ctx, s.o.Store, s.calls, settleTime, func(p Disagreement) (bool, error) {
+	err := Disagreeing(ctx, s.o.Store, s.calls, settleTime, func(p Disagreement) (bool, error) {
 		for _, id := range p.Ended {
-			if err := s.endCompleted(ctx, id); err != nil {
-				return false, err
-			}
+			first = cmp.Or(first, s.endCompleted(ctx, id))
 		}
 		for _, id := range p.Missing {
-			if err := s.endMissing(ctx, id); err != nil {
-				return false, err
-			}
+			first = cmp.Or(first, s.endMissing(ctx, id))
 		}
-		return true, nil
+		return true, ctx.Err()
 	})
+	return cmp.Or(first, err)
 }
 
 // Disagreement is what Temporal's lists, which may lag, say of a page of calls that are open in the store.

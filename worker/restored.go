@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func CheckRestored(
 		id := w.GetExecution().GetWorkflowId()
 		r, err := s.Call(ctx, id)
 		switch {
-		case err == nil && r.View.Status.Ended():
+		case err == nil && r.View.Status.Ended(), errors.Is(err, store.ErrDamaged): // the store has a row of it
 			continue
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
@@ -99,7 +100,7 @@ func restoredAt(ctx context.Context, s store.Reader) (time.Time, error) {
 
 // Lost tells visit of each call that goes on in Temporal since before somebody said that the store was
 // restored, and that the store does not have. It may have been admitted after the backup: then none of
-// its steps can be done any more.
+// its steps can be done any more. An error of visit stops nothing but by ctx; the first one is returned.
 func Lost(
 	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
 	visit func(id, run string) error,
@@ -113,6 +114,9 @@ func Lost(
 		if errors.Is(err, store.ErrNotFound) {
 			err = visit(id, run)
 		}
+		if errors.Is(err, store.ErrDamaged) {
+			err = nil // the store has a row of it
+		}
 		return err
 	})
 }
@@ -120,6 +124,7 @@ func Lost(
 // lostEnds tells visit of each call that ended in Temporal, however its workflow did, before somebody said
 // that the store was restored, and that the store does not have. Temporal lists the last ones first: it is
 // done with a page of calls whose ends the store knew before, since those of the backup are older still.
+// Errors are as of Lost.
 func lostEnds(
 	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
 	visit func(id, run string) error,
@@ -130,6 +135,7 @@ func lostEnds(
 	}
 	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus != 'Running' AND "+
 		"CloseTime <= '%s'", approval.WorkflowType, queue, since.Format(time.RFC3339Nano))
+	var first error
 	for page, more := []byte(nil), true; more; {
 		listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			Namespace: namespace, Query: query, PageSize: store.MaxPage, NextPageToken: page,
@@ -149,24 +155,29 @@ func lostEnds(
 				known, err = false, visit(id, w.GetExecution().GetRunId())
 			case err == nil:
 				known = known && ended != nil && ended.Before(since)
+			case errors.Is(err, store.ErrDamaged):
+				err = nil // the store has a row of it
 			}
-			if err != nil {
+			if ctx.Err() != nil {
 				return err
 			}
+			first = cmp.Or(first, err)
 		}
 		page = listed.GetNextPageToken()
 		more = !known && len(page) > 0
 	}
-	return nil
+	return first
 }
 
-// running tells visit of each call that goes on in Temporal and was started before a time.
+// running tells visit of each call that goes on in Temporal and was started before a time. Errors are as
+// of Lost.
 func running(
 	ctx context.Context, temporal client.Client, namespace, queue string, before time.Time,
 	visit func(id, run string) error,
 ) error {
 	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus = 'Running' AND "+
 		"StartTime < '%s'", approval.WorkflowType, queue, before.UTC().Format(time.RFC3339Nano))
+	var first error
 	for page := []byte(nil); ; {
 		listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			Namespace: namespace, Query: query, NextPageToken: page,
@@ -179,12 +190,14 @@ func running(
 			if approval.CheckID(id) != nil { // it ends blocked
 				continue
 			}
-			if err := visit(id, w.GetExecution().GetRunId()); err != nil {
+			err := visit(id, w.GetExecution().GetRunId())
+			if ctx.Err() != nil {
 				return err
 			}
+			first = cmp.Or(first, err)
 		}
 		if page = listed.GetNextPageToken(); len(page) == 0 {
-			return nil
+			return first
 		}
 	}
 }

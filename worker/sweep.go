@@ -67,12 +67,13 @@ func (s *sweeper) run(ctx context.Context) {
 // has said so: ErrRestored.
 func (s *sweeper) look(ctx context.Context) error {
 	err := CheckRestored(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store)
-	if err == nil {
-		err = s.sweep(ctx)
+	if err != nil {
+		return err
 	}
-	if err == nil && time.Since(s.reconciled) >= reconcileEvery {
+	err = s.sweep(ctx)
+	if time.Since(s.reconciled) >= reconcileEvery {
 		s.reconciled = time.Now()
-		err = s.reconcile(ctx)
+		err = errors.Join(err, s.reconcile(ctx))
 	}
 	return err
 }
