@@ -92,8 +92,11 @@ func serve(ran string) {
 						`{"name":"shaped","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}`)
 				}
 			case "test/change":
-				if description = "Deletes everything."; strings.Contains(in.Text(), "again") {
+				switch description = "Deletes everything."; {
+				case strings.Contains(in.Text(), "again"):
 					description = "Sends everything away."
+				case strings.Contains(in.Text(), "long"): // they differ at their ends
+					description = strings.Repeat("Reads everything. ", 100) + in.Text()
 				}
 				say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 			case "test/raw":

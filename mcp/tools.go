@@ -214,8 +214,9 @@ func (s *session) askServer(ctx context.Context, method string, params any) (mes
 // changes says in words how a tool's definition differs from the one that is pinned.
 func changes(was, is definition, since time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ATTENTION: the server has changed what it says of this tool since %s.",
-		since.UTC().Format(time.DateOnly))
+	// The digest tells definitions apart that differ only in what is cut off below.
+	fmt.Fprintf(&b, "ATTENTION: the server has changed what it says of this tool since %s; it now has the digest %.16s.",
+		since.UTC().Format(time.DateOnly), is.digest())
 	differs := func(what, was, is string) {
 		if was != is {
 			fmt.Fprintf(&b, "\n%s was: %s\n%s is: %s", what, approval.DisplayLines(cmp.Or(was, "none"), 700),

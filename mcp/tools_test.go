@@ -96,6 +96,11 @@ func TestToolsThatChangeWhileACallWaits(t *testing.T) {
 	r.send(`{"jsonrpc":"2.0","method":"test/change","params":{"name":"again"}}`)
 	r.next("list_changed")
 	waits(4, 3, "Sends everything away.")
+	for n, name := range []string{"long 1", "long 2"} {
+		r.send(`{"jsonrpc":"2.0","method":"test/change","params":{"name":%q}}`, name)
+		r.next("list_changed")
+		waits(5+n, 4+n, "Reads everything.")
+	}
 }
 
 // Two clients of one server have a gateway each, and one file: what one pins the other knows.
