@@ -119,12 +119,17 @@ func (a *app) exportTiles(cmd *cobra.Command, c *client.Client, dir string) erro
 	return err
 }
 
+// errUnsealed is why the export of a whole log that broke off is not gone on with: what comes next may have
+// been sealed meanwhile, and what was written before it not.
+var errUnsealed = errors.New("the last entries that came were not sealed yet, and may be by now: run it again")
+
 // export gives each line to write, and goes on by itself after breaks.
 func (a *app) export(
 	cmd *cobra.Command, c *client.Client, q client.EntryQuery,
 	write func(line []byte, e rest.ExportedEntry) error,
 ) (n int, err error) {
 	var pause retry.Backoff
+	whole, unsealed := q == client.EntryQuery{Cursor: q.Cursor}, false
 	for tries, damaged := 0, 0; ; {
 		var failed error
 		err := c.Export(cmd.Context(), q, func(line []byte) error {
@@ -137,10 +142,14 @@ func (a *app) export(
 			}
 			if e.CallID != "" { // else it is a checkpoint
 				n++
+				unsealed = whole && e.Index == nil
 			}
 			tries, q.Cursor = 0, e.Cursor
 			return failed
 		})
+		if unsealed && err != nil && failed == nil {
+			return n, fmt.Errorf("%w; %w", err, errUnsealed)
+		}
 		if tries++; err == nil || failed != nil || !errors.Is(err, client.ErrExportCut) ||
 			tries >= exportTries || !pause.Wait(cmd.Context()) {
 			if damaged > 0 {
@@ -156,7 +165,7 @@ func (a *app) export(
 
 // openExport opens a file that an export is written to, and returns the cursor of its last whole line.
 // What follows that line, because an export was cut off, is removed; so are entries at the end that were
-// not sealed, where others were.
+// not sealed: they come again, since they may be by now.
 func openExport(name string) (f *os.File, cursor string, err error) {
 	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, "", err
@@ -166,7 +175,7 @@ func openExport(name string) (f *os.File, cursor string, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	end, read, sealed := int64(0), int64(0), false
+	end, read := int64(0), int64(0)
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -180,9 +189,8 @@ func openExport(name string) (f *os.File, cursor string, err error) {
 			return nil, "", fmt.Errorf("%s is not an export of the audit log: name another file", name)
 		}
 		read += int64(len(line))
-		// Entries that were not sealed come again, since they may be by now.
-		if now := e.Index != nil || e.CallID == ""; now || !sealed {
-			end, cursor, sealed = read, e.Cursor, now
+		if e.Index != nil || e.CallID == "" {
+			end, cursor = read, e.Cursor
 		}
 	}
 	if err := f.Truncate(end); err != nil {

@@ -13,12 +13,17 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// exporting answers exports of five entries; the first answer breaks off after three.
-func exporting(t *testing.T) (api *clitest.API, line func(n int) string) {
+// exporting answers exports of five entries; the first answer breaks off after three. All are sealed, or as
+// many as it says.
+func exporting(t *testing.T, some ...int) (api *clitest.API, line func(n int) string) {
 	api = clitest.NewAPI(t)
 	line = func(n int) string {
-		return fmt.Sprintf(`{"call_id":"=c","step":"s%d","kind":"call.ended","at":"2026-03-01T12:00:00Z","payload":{"n":%d},`+
-			`"leaf_hash":"b1","metadata":"{}","cursor":"entries-%d"}`+"\n", n, n, n)
+		index := fmt.Sprintf(`"index":%d,`, n-1)
+		if len(some) > 0 && n > some[0] {
+			index = ""
+		}
+		return fmt.Sprintf(`{"call_id":"=c","step":"s%d","kind":"call.ended","at":"2026-03-01T12:00:00Z","payload":{"n":%d},%s`+
+			`"leaf_hash":"b1","metadata":"{}","cursor":"entries-%d"}`+"\n", n, n, index, n)
 	}
 	cut := false
 	api.On("GET /api/audit/export", func(w http.ResponseWriter, r *http.Request) {
@@ -80,6 +85,25 @@ func TestExportGoesOn(t *testing.T) {
 			}
 		})
 	}
+	t.Run("behind entries that are not sealed yet", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "log.ndjson")
+		for sealed := range 5 { // by and by
+			api, _ := exporting(t, sealed)
+			r := clitest.CommandLine{API: api.URL}.Run(t, "audit", "export", "--file", file)
+			if again := strings.Contains(r.Err, "run it again"); r.Code == cli.ExitDone == (sealed < 3) || again != (sealed < 3) {
+				t.Errorf("%d sealed: code %d, %s", sealed, r.Code, r.Err)
+			}
+		}
+		api, line := exporting(t)
+		r := clitest.CommandLine{API: api.URL}.Run(t, "audit", "export", "--file", file)
+		if got, err := os.ReadFile(file); r.Code != cli.ExitDone || err != nil || string(got) != whole(line) {
+			t.Errorf("code %d, %s, %v\n%s", r.Code, r.Err, err, got)
+		}
+		api, _ = exporting(t, 0) // nobody verifies some kinds
+		if r := (clitest.CommandLine{API: api.URL}).Run(t, "audit", "export", "--kind", "call.ended"); r.Code != cli.ExitDone {
+			t.Errorf("code %d, %s", r.Code, r.Err)
+		}
+	})
 	t.Run("not in another file", func(t *testing.T) {
 		api, _ := exporting(t)
 		file := filepath.Join(t.TempDir(), "notes.txt")
