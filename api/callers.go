@@ -81,7 +81,7 @@ func (s *Server) followCaller(
 		cancel()
 		<-watched
 	}()
-	return s.calls.Follow(ctx, waiting, id)
+	return s.end(ctx, waiting, id)
 }
 
 // watchStart waits until the store says that a call's tool may be started. It keeps the call's lease.

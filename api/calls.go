@@ -294,10 +294,6 @@ func (s *Server) getCall(c *gin.Context) error {
 	if err := s.visible(c, id); err != nil {
 		return err
 	}
-	// What is erased is not shown, though Temporal may still know it.
-	if r, err := s.o.Store.Call(c.Request.Context(), id); err == nil && r.View.ErasedAt != nil {
-		return reply(c, http.StatusOK, s.shown(r.View))
-	}
 	err = s.showCall(c, id, wait)
 	if !errors.Is(err, calls.ErrUnknown) {
 		return err
@@ -317,13 +313,14 @@ func (s *Server) getCall(c *gin.Context) error {
 // showCall shows a call by its whole ID, or fails with calls.ErrUnknown.
 func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	ctx := c.Request.Context()
+	r, err := s.o.Store.Call(ctx, id)
 	follow := s.follow
-	if wait > 0 {
-		r, err := s.o.Store.Call(ctx, id)
-		// One that nobody has judged yet may be a caller's, too.
-		if errors.Is(err, store.ErrNotFound) || err == nil && r.View.Execution == approval.ExecutionCaller {
-			follow = s.followCaller
-		}
+	switch {
+	case err == nil && r.View.ErasedAt != nil: // Temporal may still know what is gone
+		return reply(c, http.StatusOK, s.shown(r.View))
+	// One that nobody has judged yet may be a caller's, too.
+	case wait > 0 && (errors.Is(err, store.ErrNotFound) || err == nil && r.View.Execution == approval.ExecutionCaller):
+		follow = s.followCaller
 	}
 	o, d, err := follow(ctx, id, wait)
 	if err == nil && wait > 0 {

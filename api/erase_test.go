@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -40,6 +41,37 @@ func TestErase(t *testing.T) {
 	}
 	if v := expect(t, w.get("/api/calls/over"), 200, ""); v["erased_at"] == nil || v["result"] != nil {
 		t.Errorf("shown: %v", v)
+	}
+}
+
+// What is erased is told on no way, though Temporal still knows it.
+func TestErasedIsNotTold(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Callers = &fakeCallers{} })
+	const call = `{"tool":"refund","args":{"order":"1"},"idempotency_key":"k1"}`
+	id := expect(t, w.send("POST", "/api/calls", call), http.StatusAccepted, "")["id"].(string)
+	w.ended(id, approval.StatusExecuted, func(r *store.Record) { r.View.Execution = approval.ExecutionCaller })
+	w.temporal.complete(id, approval.Outcome{ID: id, Tool: "refund", Status: approval.StatusExecuted, Result: []byte(`"the secret"`)})
+	ways := []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/api/calls/" + id, "", 200},
+		{"GET", "/api/calls/" + id + "?wait=10ms", "", 200},
+		{"GET", "/api/calls/" + id[:20], "", 200},
+		{"POST", "/api/calls", call, 200},
+		{"POST", "/api/calls/wait", `{"calls":[{"id":"` + id + `"}]}`, 200},
+		{"POST", "/api/calls/" + id + "/start", `{"start_id":"0123456789abcdef"}`, 409},
+	}
+	for _, erased := range []bool{false, true} {
+		if erased {
+			expect(t, w.send("POST", "/api/calls/"+id+"/erase", `{"reason":"case 812"}`), http.StatusOK, "")
+		}
+		for _, way := range ways {
+			rec := w.send(way.method, way.path, way.body)
+			if told := strings.Contains(rec.Body.String(), "the secret"); rec.Code != way.status || told == erased {
+				t.Errorf("erased %v: %s %s: %d %s", erased, way.method, way.path, rec.Code, rec.Body)
+			}
+		}
 	}
 }
 

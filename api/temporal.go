@@ -52,7 +52,20 @@ func (s *Server) follow(
 ) (*approval.Outcome, *calls.Description, error) {
 	waiting, cancel := waiting(ctx, wait)
 	defer cancel()
-	return s.calls.Follow(ctx, waiting, id)
+	return s.end(ctx, waiting, id)
+}
+
+// end is calls.Client.Follow, but of a call that was erased only the end that the store has left: Temporal
+// may still know the rest.
+func (s *Server) end(ctx, waiting context.Context, id string) (*approval.Outcome, *calls.Description, error) {
+	o, d, err := s.calls.Follow(ctx, waiting, id)
+	if o != nil {
+		if r, unread := s.o.Store.Call(ctx, id); unread == nil && r.View.ErasedAt != nil {
+			left := r.View.Outcome()
+			o = &left
+		}
+	}
+	return o, d, err
 }
 
 // openState is the state of a call whose workflow is open: with ask, and if the workflow answers in
