@@ -42,6 +42,7 @@ type fakeCall struct {
 	start           string
 	reports         []map[string]any
 	released        bool
+	asked           string // what makes calls alike
 }
 
 func newAPI(t testing.TB) *fakeAPI {
@@ -91,6 +92,14 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(parts) == 2 {
 		c := &fakeCall{id: fmt.Sprintf("pawl-%d", len(f.started)), status: "approved"}
+		c.asked = fmt.Sprint(in["tool"], in["args"], in["description"])
+		for _, free := range f.calls {
+			if in["attach"] == true && free.released && free.start == "" && free.asked == c.asked {
+				free.released = false
+				reply(202, free.view())
+				return
+			}
+		}
 		if !f.private {
 			c.url = `,"url":"http://pawl/requests/` + c.id + `"`
 		}
