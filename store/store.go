@@ -41,6 +41,8 @@ var (
 	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrDamaged: the stored data can't be read.
 	ErrDamaged = errors.New("the store is damaged")
+	// ErrDamagedRow is the ErrDamaged of one row that can't be read, where the others may be.
+	ErrDamagedRow = fmt.Errorf("%w", ErrDamaged)
 	// ErrRefused: what was to be written contradicts what the store has.
 	ErrRefused = errors.New("the store refuses what contradicts it")
 	// ErrClosed: the handle was used after Close.
@@ -199,7 +201,8 @@ type Reader interface {
 	// Previous returns the calls with the AdmitParams.Identical of this one that were admitted before
 	// it, at most MaxPrevious, the one admitted last first. None if there is no such call.
 	Previous(ctx context.Context, id string) ([]approval.View, error)
-	// Calls returns one page, the one admitted last first.
+	// Calls returns one page, the one admitted last first. With ErrDamagedRow the page has no items, and
+	// Next as if it had them.
 	Calls(ctx context.Context, q CallQuery) (Page[approval.View], error)
 	// Entries returns one page of the audit log, in the order written.
 	Entries(ctx context.Context, q EntryQuery) (Page[audit.Entry], error)

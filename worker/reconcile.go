@@ -64,13 +64,22 @@ type Disagreement struct {
 }
 
 // Disagreeing tells visit, the newest first and page by page until it says no, of calls that are open in
-// the store and were asked for longer than age ago. Errors: what the store, Temporal and visit say.
+// the store and were asked for longer than age ago. Errors: what the store, Temporal and visit say; a row
+// that can't be read is passed over, and told of at the end.
 func Disagreeing(
 	ctx context.Context, s store.Reader, c *calls.Client, age time.Duration,
 	visit func(Disagreement) (more bool, err error),
 ) error {
+	var damaged error
 	for q := (store.CallQuery{Statuses: openStatuses(), Limit: calls.MaxSweep}); ; {
 		page, err := s.Calls(ctx, q)
+		if errors.Is(err, store.ErrDamagedRow) {
+			if q.Limit > 1 { // look for the row in ever smaller pages
+				q.Limit /= 2
+				continue
+			}
+			damaged, err = cmp.Or(damaged, err), nil
+		}
 		if err != nil {
 			return err
 		}
@@ -85,9 +94,9 @@ func Disagreeing(
 			return err
 		}
 		if more, err := visit(p); err != nil || !more || p.Last {
-			return err
+			return cmp.Or(err, damaged)
 		}
-		q.Cursor = page.Next
+		q.Cursor, q.Limit = page.Next, min(2*q.Limit, calls.MaxSweep)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -25,9 +26,11 @@ const recentEnds = 50
 
 // CheckRestored compares the calls that ended last in Temporal with the store: a workflow that has
 // completed wrote its end there before. Calls that ended before somebody said that the store was
-// restored don't count. Errors: ErrRestored, and what Temporal and the store say.
+// restored don't count, nor does one whose row can't be read: damaged is told of it. Errors: ErrRestored,
+// and what Temporal and the store say.
 func CheckRestored(
 	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
+	damaged func(id string, err error),
 ) error {
 	since, err := restoredAt(ctx, s)
 	if err != nil {
@@ -51,7 +54,10 @@ func CheckRestored(
 		id := w.GetExecution().GetWorkflowId()
 		r, err := s.Call(ctx, id)
 		switch {
-		case err == nil && r.View.Status.Ended(), errors.Is(err, store.ErrDamaged): // the store has a row of it
+		case err == nil && r.View.Status.Ended():
+			continue
+		case errors.Is(err, store.ErrDamagedRow): // it has one
+			damaged(id, err)
 			continue
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
@@ -69,11 +75,18 @@ func CheckRestored(
 	return nil
 }
 
+// noteDamaged tells of a row that can't be read.
+func noteDamaged(ctx context.Context, log *slog.Logger, id string, err error) {
+	log.ErrorContext(ctx, "the row of a call can't be read: it is not compared with what Temporal knows, and "+
+		"the others are; run 'pawl audit verify', and look at the call in Temporal", "call", id, "error", err)
+}
+
 // awaitCompared is CheckRestored, again while Temporal gives no answer: its lists may be away for longer
 // than the rest of it, and a store that was not compared with them must not be served.
 func awaitCompared(ctx context.Context, o Options) error {
 	for pause := (retry.Backoff{}); ; {
-		err := CheckRestored(ctx, o.Client, o.Namespace, o.TaskQueue, o.Store)
+		err := CheckRestored(ctx, o.Client, o.Namespace, o.TaskQueue, o.Store,
+			func(id string, err error) { noteDamaged(ctx, o.Logger, id, err) })
 		if err == nil || errors.Is(err, ErrRestored) {
 			return err
 		}
@@ -114,7 +127,7 @@ func Lost(
 		if errors.Is(err, store.ErrNotFound) {
 			err = visit(id, run)
 		}
-		if errors.Is(err, store.ErrDamaged) {
+		if errors.Is(err, store.ErrDamagedRow) {
 			err = nil // the store has a row of it
 		}
 		return err
@@ -155,7 +168,7 @@ func lostEnds(
 				known, err = false, visit(id, w.GetExecution().GetRunId())
 			case err == nil:
 				known = known && ended != nil && ended.Before(since)
-			case errors.Is(err, store.ErrDamaged):
+			case errors.Is(err, store.ErrDamagedRow):
 				err = nil // the store has a row of it
 			}
 			if ctx.Err() != nil {

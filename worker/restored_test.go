@@ -29,7 +29,7 @@ func TestCheckRestored(t *testing.T) {
 			admitted(t, s, "ended", time.Hour, true)
 			admitted(t, s, "waits", time.Hour, false)
 			temporal := &otherTemporal{completed: c.completed}
-			check := func() error { return CheckRestored(t.Context(), temporal, "default", "pawl", s) }
+			check := func() error { return CheckRestored(t.Context(), temporal, "default", "pawl", s, nil) }
 			if err := check(); errors.Is(err, ErrRestored) != c.older || err != nil && !c.older {
 				t.Errorf("%v", err)
 			}

@@ -34,6 +34,8 @@ type sweeper struct {
 	done  map[string]bool // runs that need no further look
 	told  map[string]bool // runs of calls that a person has to look at
 
+	damaged map[string]bool // calls whose rows can't be read, and that it told of
+
 	fatal func(error) // told once of ErrRestored: the worker must not serve any more
 
 	reconciled time.Time // the last time
@@ -41,7 +43,7 @@ type sweeper struct {
 }
 
 func newSweeper(o Options) sweeper {
-	return sweeper{o: o, told: map[string]bool{}, calls: calls.New(calls.Options{
+	return sweeper{o: o, told: map[string]bool{}, damaged: map[string]bool{}, calls: calls.New(calls.Options{
 		Temporal: o.Client, Namespace: o.Namespace, TaskQueue: o.TaskQueue,
 		Timeout: sweepEvery, Query: queryTime,
 	})}
@@ -66,7 +68,12 @@ func (s *sweeper) run(ctx context.Context) {
 // look sweeps, and reconciles now and then. It touches nothing where the store was restored and nobody
 // has said so: ErrRestored.
 func (s *sweeper) look(ctx context.Context) error {
-	err := CheckRestored(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store)
+	err := CheckRestored(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store, func(id string, err error) {
+		if !s.damaged[id] {
+			s.damaged[id] = true
+			noteDamaged(ctx, s.o.Logger, id, err)
+		}
+	})
 	if err != nil {
 		return err
 	}

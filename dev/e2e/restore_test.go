@@ -141,7 +141,7 @@ func (w *world) stopsOnRestored(fooled *pawlworker.Worker, older store.Store, st
 		return last.Total
 	}
 	w.until("Temporal lists what the older store lacks", func() bool {
-		err := pawlworker.CheckRestored(w.t.Context(), w.Client, client.DefaultNamespace, approval.TaskQueue, older)
+		err := pawlworker.CheckRestored(w.t.Context(), w.Client, client.DefaultNamespace, approval.TaskQueue, older, nil)
 		return errors.Is(err, pawlworker.ErrRestored)
 	})
 	before := entries()

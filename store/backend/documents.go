@@ -155,11 +155,11 @@ func (s *stored) decode(verdict string, view *approval.View, into *approval.Verd
 	}
 	doc, err := packed.Unpack(s.packed, s.known[:]...)
 	if err != nil {
-		return fmt.Errorf("%w: a packed row can't be read", store.ErrDamaged)
+		return fmt.Errorf("%w: a packed row can't be read", store.ErrDamagedRow)
 	}
 	err = decode(string(doc), &[2]any{view, into})
 	if err == nil && into.Kind == "" {
-		err = fmt.Errorf("%w: a packed row has no verdict", store.ErrDamaged)
+		err = fmt.Errorf("%w: a packed row has no verdict", store.ErrDamagedRow)
 	}
 	return err
 }
@@ -174,7 +174,7 @@ func (s *stored) fromLog(view *approval.View, into *approval.Verdict) (err error
 	v, verdict, ok := s.said()
 	if err != nil || !ok || v.ID != id {
 		return Errorf("call %s: %w: its entries in the audit log are not there, or say nothing of it: "+
-			"run 'pawl audit verify'", approval.Display(id, 80), store.ErrDamaged)
+			"run 'pawl audit verify'", approval.Display(id, 80), store.ErrDamagedRow)
 	}
 	*view, *into = v, verdict
 	return nil

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,6 +163,9 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 		})
 		return err
 	})
+	if errors.Is(err, store.ErrDamagedRow) {
+		return store.Page[T]{Next: p.Next}, nil, err
+	}
 	if err != nil {
 		return store.Page[T]{}, nil, err
 	}

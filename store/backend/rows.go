@@ -108,6 +108,9 @@ func (s *stored) call(id string, row Row, last ...any) (seq int64, r store.Recor
 	if err == nil {
 		err = s.decode(verdict, &r.View, &r.Verdict)
 	}
+	if err != nil && !Complete(err) {
+		err = fmt.Errorf("call %s: %w", approval.Display(id, 80), err)
+	}
 	if err != nil {
 		return 0, store.Record{}, err
 	}
@@ -146,7 +149,9 @@ func scanView(row Row, first ...any) (v approval.View, err error) {
 	if err := row.Scan(append(first, docs.into()...)...); err != nil {
 		return v, err
 	}
-	err = docs.decode("", &v, nil)
+	if err = docs.decode("", &v, nil); err != nil && !Complete(err) {
+		err = fmt.Errorf("call %s: %w", approval.Display(docs.known[0], 80), err)
+	}
 	return v, err
 }
 
@@ -275,7 +280,7 @@ func scanText(row Row, _ ...any) (text string, err error) {
 
 func decode(doc string, v any) error {
 	if err := json.Unmarshal([]byte(doc), v); err != nil {
-		return fmt.Errorf("%w: the JSON in a row can't be read as %T", store.ErrDamaged, v)
+		return fmt.Errorf("%w: the JSON in a row can't be read as %T", store.ErrDamagedRow, v)
 	}
 	return nil
 }
@@ -293,7 +298,7 @@ func (t *instant) Scan(v any) error {
 	case time.Time:
 		*t = instant(store.Micros(v))
 	default:
-		return fmt.Errorf("%w: a time in a row can't be read", store.ErrDamaged)
+		return fmt.Errorf("%w: a time in a row can't be read", store.ErrDamagedRow)
 	}
 	return nil
 }

@@ -93,7 +93,9 @@ func (d *doctorCommand) unsettled(ctx context.Context) finding {
 // restored reports whether the store seems to be restored, and lists what it lost that goes on.
 func (d *doctorCommand) restored(ctx context.Context) finding {
 	const what = "restored store"
-	err := worker.CheckRestored(ctx, d.temporal, d.options.Namespace, d.TaskQueue, d.store)
+	var unread []named
+	err := worker.CheckRestored(ctx, d.temporal, d.options.Namespace, d.TaskQueue, d.store,
+		func(id string, _ error) { unread = append(unread, named{id, "its row can't be read"}) })
 	if errors.Is(err, worker.ErrRestored) {
 		return finding{Name: what, State: stateFailed, Detail: "Temporal knows more of its calls"}.
 			advise("see \"Backups and restores\" in docs/operations.md: workers\n" +
@@ -109,6 +111,9 @@ func (d *doctorCommand) restored(ctx context.Context) finding {
 	switch {
 	case err != nil:
 		return failed(what, err, "")
+	case len(unread) > 0:
+		return list(what, stateFailed, fmt.Sprintf("calls that can't be compared: %d", len(unread)), unread, 0).
+			advise("run 'pawl audit verify', and look at them in Temporal")
 	case len(of) == 0:
 		return found(what, stateOK, "it lacks no call that Temporal knows of")
 	}
