@@ -56,16 +56,20 @@ func (s *Server) follow(
 }
 
 // end is calls.Client.Follow, but of a call that was erased only the end that the store has left: Temporal
-// may still know the rest.
+// may still know the rest. Where the store does not say, there is no answer.
 func (s *Server) end(ctx, waiting context.Context, id string) (*approval.Outcome, *calls.Description, error) {
 	o, d, err := s.calls.Follow(ctx, waiting, id)
-	if o != nil {
-		if r, unread := s.o.Store.Call(ctx, id); unread == nil && r.View.ErasedAt != nil {
-			left := r.View.Outcome()
-			o = &left
-		}
+	if o == nil || err != nil {
+		return o, d, err
 	}
-	return o, d, err
+	switch r, err := s.o.Store.Call(ctx, id); {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return nil, nil, fromStore(err)
+	case r.View.ErasedAt != nil:
+		left := r.View.Outcome()
+		return &left, d, nil
+	}
+	return o, d, nil
 }
 
 // openState is the state of a call whose workflow is open: with ask, and if the workflow answers in
