@@ -3,12 +3,13 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"net/http"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -44,35 +45,82 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// What is erased is told on no way, though Temporal still knows it.
+// What is erased is not told by any route, though Temporal still has the workflow's result.
 func TestErasedIsNotTold(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Callers = &fakeCallers{} })
-	const call = `{"tool":"refund","args":{"order":"1"},"idempotency_key":"k1"}`
-	id := expect(t, w.send("POST", "/api/calls", call), http.StatusAccepted, "")["id"].(string)
-	w.ended(id, approval.StatusExecuted, func(r *store.Record) { r.View.Execution = approval.ExecutionCaller })
-	w.temporal.complete(id, approval.Outcome{ID: id, Tool: "refund", Status: approval.StatusExecuted, Result: []byte(`"the secret"`)})
-	ways := []struct {
-		method, path, body string
-		status             int
+	const start = "0123456789abcdef0123456789abcdef"
+	id := approval.KeyedID(auth.LocalSubject, "k1")
+	body := func(more string) string {
+		return `{"tool":"refund","args":{"amount":120},"idempotency_key":"k1","wait":0` + more + `}`
+	}
+	own := body(`,"execution":"caller"`)
+	for _, c := range []struct {
+		name, begin  string
+		status       approval.Status
+		method, path string
+		body         string
+		want         int
+		code         string
 	}{
-		{"GET", "/api/calls/" + id, "", 200},
-		{"GET", "/api/calls/" + id + "?wait=10ms", "", 200},
-		{"GET", "/api/calls/" + id[:20], "", 200},
-		{"POST", "/api/calls", call, 200},
-		{"POST", "/api/calls/wait", `{"calls":[{"id":"` + id + `"}]}`, 200},
-		{"POST", "/api/calls/" + id + "/start", `{"start_id":"0123456789abcdef"}`, 409},
-	}
-	for _, erased := range []bool{false, true} {
-		if erased {
-			expect(t, w.send("POST", "/api/calls/"+id+"/erase", `{"reason":"case 812"}`), http.StatusOK, "")
-		}
-		for _, way := range ways {
-			rec := w.send(way.method, way.path, way.body)
-			if told := strings.Contains(rec.Body.String(), "the secret"); rec.Code != way.status || told == erased {
-				t.Errorf("erased %v: %s %s: %d %s", erased, way.method, way.path, rec.Code, rec.Body)
+		{"by its ID", body(""), approval.StatusExecuted, "GET", "/api/calls/" + id, "", 200, ""},
+		{"by its ID, with a wait", body(""), approval.StatusExecuted, "GET", "/api/calls/" + id + "?wait=1s", "", 200, ""},
+		{"by a prefix", body(""), approval.StatusExecuted, "GET", "/api/calls/" + id[:len(id)-3], "", 200, ""},
+		{"the same key", body(""), approval.StatusExecuted, "POST", "/api/calls", body(""), 200, ""},
+		{"the same key, of a caller", own, approval.StatusExecuted, "POST", "/api/calls", own, 200, ""},
+		{"a copy", body(""), approval.StatusExecuted, "POST", "/api/calls",
+			strings.NewReplacer("k1", "copy", `"wait":0`, `"wait":"5s"`).Replace(body("")), 200, ""},
+		{"the wait of many", body(""), approval.StatusExecuted, "POST", "/api/calls/wait",
+			`{"calls":[{"id":"` + id + `"}],"wait":0}`, 200, ""},
+		{"a start", own, approval.StatusExecuted, "POST", "/api/calls/" + id + "/start",
+			`{"start_id":"` + start + `"}`, 409, rest.CodeEnded},
+		{"a late report", own, approval.StatusExecuted, "POST", "/api/calls/" + id + "/outcome",
+			`{"start_id":"` + start + `","status":"executed","result":{}}`, 409, rest.CodeReportedLate},
+		{"a withdrawal", body(""), approval.StatusCancelled, "POST", "/api/calls/" + id + "/cancel", "", 200, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, func(o *Options) { o.Callers = &fakeCallers{} })
+			expect(t, w.send("POST", "/api/calls", c.begin), 202, "")
+			o := executed(id)
+			o.Status = c.status
+			if c.begin == own {
+				o.Execution = approval.ExecutionCaller
 			}
-		}
+			o.Decision.Notes = "the card is 4111"
+			v := view(id, c.status)
+			v.End(o, testTime)
+			v.Execution = o.Execution
+			w.store.put(store.Record{View: v, IsRequest: true, Permit: &store.Permit{
+				UsedAt: testTime, Start: approval.HashStartID(start),
+			}})
+			w.temporal.complete(id, o)
+			w.temporal.onStart = func(f *fakeWorkflow) { // of the copy
+				w.temporal.complete(f.id, approval.Outcome{ID: f.id, Status: c.status, DuplicateOf: id})
+			}
+			send := func() string {
+				rec := w.send(c.method, c.path, c.body)
+				expect(t, rec, c.want, c.code)
+				return rec.Body.String()
+			}
+			if said := send(); !strings.Contains(said, "4111") {
+				t.Fatalf("it was not told before: %s", said)
+			}
+			expect(t, w.send("POST", "/api/calls/"+id+"/erase", `{"reason":"case 812"}`), 200, "")
+			said := send()
+			if strings.Contains(said, "4111") || !strings.Contains(said, `"status":"`+string(c.status)+`"`) ||
+				!strings.Contains(said, id) {
+				t.Errorf("told: %s", said)
+			}
+		})
 	}
+}
+
+// Whether a call is erased only the store says: without it nothing of a call's end is told.
+func TestNothingOfAnEndIsToldWithoutTheStore(t *testing.T) {
+	w := newWorld(t)
+	id := expect(t, w.send("POST", "/api/calls", `{"tool":"refund","idempotency_key":"k1"}`), 202, "")["id"].(string)
+	w.temporal.complete(id, executed(id))
+	expect(t, w.get("/api/calls/"+id), 200, "") // Temporal alone has it
+	w.store.err = errors.New("away")
+	expect(t, w.get("/api/calls/"+id), 503, rest.CodeStoreUnavailable)
 }
 
 func (s *fakeStore) Erase(_ context.Context, p store.EraseParams) (erased []string, err error) {
