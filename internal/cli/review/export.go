@@ -123,18 +123,28 @@ func (a *app) exportTiles(cmd *cobra.Command, c *client.Client, dir string) erro
 // been sealed meanwhile, and what was written before it not.
 var errUnsealed = errors.New("the last entries that came were not sealed yet, and may be by now: run it again")
 
-// export gives each line to write, and goes on by itself after breaks.
+// export gives each line to write, and goes on by itself after breaks: in a whole log with the last entry,
+// whose checkpoint may have been cut off.
 func (a *app) export(
 	cmd *cobra.Command, c *client.Client, q client.EntryQuery,
 	write func(line []byte, e rest.ExportedEntry) error,
 ) (n int, err error) {
 	var pause retry.Backoff
 	whole, unsealed := q == client.EntryQuery{Cursor: q.Cursor}, false
+	before := q.Cursor
 	for tries, damaged := 0, 0; ; {
 		var failed error
-		err := c.Export(cmd.Context(), q, func(line []byte) error {
+		from := q
+		if whole {
+			from.Cursor = before
+		}
+		err := c.Export(cmd.Context(), from, func(line []byte) error {
 			var e rest.ExportedEntry
-			if failed = json.Unmarshal(line, &e); failed == nil {
+			failed = json.Unmarshal(line, &e)
+			if failed == nil && whole && e.CallID != "" && e.Cursor == q.Cursor {
+				return nil // it was written before
+			}
+			if failed == nil {
 				failed = write(line, e)
 			}
 			if e.Damage != "" {
@@ -144,6 +154,7 @@ func (a *app) export(
 				n++
 				unsealed = whole && e.Index == nil
 			}
+			before = q.Cursor // of a checkpoint, which has its entry's cursor, that is the same
 			tries, q.Cursor = 0, e.Cursor
 			return failed
 		})
@@ -163,9 +174,9 @@ func (a *app) export(
 	}
 }
 
-// openExport opens a file that an export is written to, and returns the cursor of its last whole line.
-// What follows that line, because an export was cut off, is removed; so are entries at the end that were
-// not sealed: they come again, since they may be by now.
+// openExport opens a file that an export is written to, and returns from where it goes on: behind the last
+// checkpoint, or with the last sealed entry, whose checkpoint may have been cut off. What follows there is
+// removed, and comes again; entries that were not sealed may be by now.
 func openExport(name string) (f *os.File, cursor string, err error) {
 	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, "", err
@@ -175,7 +186,7 @@ func openExport(name string) (f *os.File, cursor string, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	end, read := int64(0), int64(0)
+	end, read, last := int64(0), int64(0), ""
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -188,9 +199,12 @@ func openExport(name string) (f *os.File, cursor string, err error) {
 		if json.Unmarshal(line, &e) != nil || e.Cursor == "" {
 			return nil, "", fmt.Errorf("%s is not an export of the audit log: name another file", name)
 		}
-		read += int64(len(line))
-		if e.Index != nil || e.CallID == "" {
-			end, cursor = read, e.Cursor
+		if e.Index != nil {
+			end, cursor = read, last
+		}
+		read, last = read+int64(len(line)), e.Cursor
+		if e.CallID == "" {
+			end, cursor = read, last
 		}
 	}
 	if err := f.Truncate(end); err != nil {

@@ -3,8 +3,13 @@ package sealed_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -136,5 +141,134 @@ func TestVerifyTamperedExport(t *testing.T) {
 				t.Errorf("%d, %s, %s", r.Code, r.Out, r.Err)
 			}
 		})
+	}
+}
+
+// TestExportGoesOnWhileSealing cuts an export off, has the rest of the log sealed, and goes on: what comes of
+// it can be verified.
+func TestExportGoesOnWhileSealing(t *testing.T) {
+	const afterOpen = 4                      // so many lines end behind an entry that is not sealed: two entries, a checkpoint, one more
+	for half := 2 * 2; half <= 2*5; half++ { // from before the checkpoint on
+		for _, how := range []string{"the file", "the answer to a file", "the answer"} {
+			t.Run(fmt.Sprintf("%s behind %d half lines", how, half), func(t *testing.T) {
+				w := newWorld(t)
+				w.grow(t, "3")
+				w.grow(t, "4")
+				address, file := w.serve(t), w.file("log.ndjson")
+				cut := func(text string) string {
+					lines := strings.SplitAfter(text, "\n")
+					if len(lines) != 6 {
+						t.Fatalf("the log is %s", text)
+					}
+					part := lines[half/2]
+					return strings.Join(lines[:half/2], "") + part[:len(part)/2*(half%2)]
+				}
+				broken := false
+				proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					res, err := http.Get(address + r.URL.RequestURI())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer res.Body.Close()
+					body, err := io.ReadAll(res.Body)
+					if err != nil {
+						t.Error(err)
+					}
+					rw.Header().Set("Content-Type", rest.NDJSON)
+					text := string(body)
+					if !broken && how != "the file" {
+						broken = true
+						w.seal()
+						text = cut(text)
+						if half%2 == 0 {
+							text += `{"problem":"the store does not answer"}` + "\n"
+						}
+					}
+					_, _ = io.WriteString(rw, text)
+				}))
+				defer proxy.Close()
+				export := func(args ...string) clitest.Result {
+					return clitest.CommandLine{API: proxy.URL}.Run(t, append([]string{"audit", "export"}, args...)...)
+				}
+				var got string
+				if how == "the answer" {
+					r := export()
+					if half/2 >= afterOpen {
+						r.Want(t, cli.ExitError, nil, []string{"run it again"})
+						r = export()
+					}
+					r.Want(t, cli.ExitDone, nil, nil)
+					got = r.Out
+				} else {
+					r := export("--file", file)
+					if how == "the file" {
+						w.seal()
+						text, err := os.ReadFile(file)
+						err = errors.Join(err, os.WriteFile(file, []byte(cut(string(text))), 0o600))
+						if err != nil {
+							t.Fatal(err)
+						}
+						r = export("--file", file)
+					} else if half/2 >= afterOpen {
+						r.Want(t, cli.ExitError, nil, []string{"run it again"})
+						r = export("--file", file)
+					}
+					r.Want(t, cli.ExitDone, nil, nil)
+					text, err := os.ReadFile(file)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = string(text)
+				}
+				entries, signed := strings.Count(got, `"leaf_hash":`), strings.Count(got, `{"checkpoint":`)
+				if entries != 4 || signed != 2 {
+					t.Errorf("%d entries, %d checkpoints:\n%s", entries, signed, got)
+				}
+				w.isHonest(t, got)
+			})
+		}
+	}
+}
+
+// TestExportGoesOnInAFile goes on with an export of when nothing was sealed yet, and with whole ones whose last
+// checkpoint was cut off.
+func TestExportGoesOnInAFile(t *testing.T) {
+	w := newWorld(t)
+	w.grow(t, "3")
+	w.grow(t, "4")
+	w.seal()
+	run, file := clitest.CommandLine{API: w.serve(t)}, w.file("log.ndjson")
+	whole := run.Run(t, "audit", "export").Out
+	early := regexp.MustCompile(`"index":\d+,|(?m)^{"checkpoint":.*\n`).ReplaceAllString(whole, "")
+	last := strings.LastIndex(whole, `{"checkpoint":`)
+	for _, there := range []string{early, whole[:last], whole[:last+20], whole} {
+		if err := os.WriteFile(file, []byte(there), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run.Run(t, "audit", "export", "--file", file).Want(t, cli.ExitDone, nil, nil)
+		got, err := os.ReadFile(file)
+		if err != nil || string(got) != whole {
+			t.Errorf("%v; it goes on from\n%s\nto\n%s", err, there, got)
+		}
+		w.isHonest(t, string(got))
+	}
+}
+
+// isHonest has Pawl and Python verify an export.
+func (w *world) isHonest(t *testing.T, export string) {
+	t.Helper()
+	file, key := w.file("export"), w.file("log.pub")
+	public := w.run(t, "key")
+	public.Want(t, cli.ExitDone, []string{"pawl/"}, nil)
+	err := errors.Join(os.WriteFile(file, []byte(export), 0o600), os.WriteFile(key, []byte(public.Out), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clitest.CommandLine{}.Run(t, "audit", "verify", file, "--key", key, "--state", "-").
+		Want(t, cli.ExitDone, []string{"4 sealed ones"}, nil)
+	said, err := exec.Command("python3", "../../../examples/verify/verify.py", "--key", key, file).CombinedOutput()
+	if err != nil || !strings.Contains(string(said), ": ok: ") {
+		t.Errorf("Python says %s, %v", said, err)
 	}
 }
