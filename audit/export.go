@@ -1,12 +1,12 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/strictjson"
@@ -76,10 +76,10 @@ func ReadExport(doc []byte) (e Entry, checkpoint string, err error) {
 	return e, "", nil
 }
 
-// membersOnce refuses a valid JSON object that has a member twice, in whatever case: other readers than
-// this one would take the other one for what was sealed.
+// membersOnce refuses a valid JSON object that has a member twice, or one whose name is not written as Pawl
+// writes names: readers that tell these apart in another way than this one would see another entry.
 func membersOnce(doc []byte) error {
-	var names [][]byte
+	var names []string
 	var last []byte // string
 	for i, depth := 0, 0; i < len(doc); i++ {
 		switch doc[i] {
@@ -96,13 +96,14 @@ func membersOnce(doc []byte) error {
 			}
 			last = doc[from:i]
 		case ':':
-			same := func(name []byte) bool { return bytes.EqualFold(name, last) }
-			if depth == 1 && (slices.ContainsFunc(names, same) || bytes.ContainsRune(last, '\\')) {
-				return fmt.Errorf("it has %q twice, or with an escape", last)
+			if depth != 1 {
+				continue
 			}
-			if depth == 1 {
-				names = append(names, last)
+			name := string(last)
+			if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" || slices.Contains(names, name) {
+				return fmt.Errorf("it has %q twice, or written in another way", name)
 			}
+			names = append(names, name)
 		}
 	}
 	return nil

@@ -140,7 +140,7 @@ func (h *ClaudeCode) before(ctx context.Context, e event) Answer {
 		return h.trouble(fmt.Errorf("this call can't be put before Pawl: %w", err))
 	}
 	s := h.session(e.Session)
-	h.flush(ctx, s)
+	_, _ = h.flush(ctx, s, always)
 	r, err := h.take(s, e.Use, alike)
 	if err != nil {
 		return h.trouble(err)

@@ -190,3 +190,35 @@ func TestAnEndGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// A report that nobody takes is sent once with each tool call, however many wait behind it.
+func TestReportsThatNobodyTakes(t *testing.T) {
+	w := newWorld(t)
+	w.set(approval.StatusApproved, byPolicy)
+	sent := 0
+	var taken http.HandlerFunc
+	taken = func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/outcome") {
+			sent++
+			notNow(403)(rw, r)
+			return
+		}
+		w.fail(nil)
+		defer w.fail(taken)
+		w.ServeHTTP(rw, r)
+	}
+	w.fail(taken)
+	for _, command := range []string{"ls", "pwd", "id", "who"} {
+		for _, e := range []string{before(command, command), event("PostToolUse", command, command)} {
+			sent = 0
+			w.fire(e)
+			if sent > 1 {
+				t.Errorf("%s: %d reports were sent", e, sent)
+			}
+		}
+	}
+	w.fail(nil)
+	if w.want(w.fire(event("SessionEnd", "", "")), "none"); w.records() != 0 {
+		t.Errorf("%d records are left", w.records())
+	}
+}

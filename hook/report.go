@@ -25,8 +25,9 @@ func (h *ClaudeCode) after(ctx context.Context, e event) error {
 	report := said(e)
 	r.Report = &report
 	err = h.report(ctx, r)
-	r.close(err == nil)
-	h.flush(ctx, s)
+	if r.close(err == nil); err == nil {
+		_, _ = h.flush(ctx, s, always)
+	}
 	return err
 }
 
@@ -93,51 +94,61 @@ func settled(err error) bool {
 // down reports an error that the next call meets as well: Pawl is silent, or has no time.
 func down(err error) bool {
 	if e, ok := errors.AsType[*client.Error](err); ok {
-		return e.HTTPStatus == http.StatusTooManyRequests || e.HTTPStatus > http.StatusInternalServerError
+		return e.HTTPStatus == http.StatusTooManyRequests || e.HTTPStatus == http.StatusBadGateway ||
+			e.HTTPStatus == http.StatusServiceUnavailable || e.HTTPStatus == http.StatusGatewayTimeout
 	}
 	return errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.UncertainError)) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // each takes the records that wanted says yes to, and closes those for good that do is done with. One that it
-// is not done with keeps none behind it, unless Pawl is down.
-func (s session) each(wanted func(*record) bool, do func(*record) error) error {
-	var failed error
+// is not done with keeps none behind it, unless stop says so of its error.
+func (s session) each(
+	wanted func(*record) bool, do func(*record) error, stop func(error) bool,
+) (failed error, stopped bool) {
 	for tried := map[string]bool{}; ; {
 		r, err := s.find(func(r *record) bool { return !tried[r.Start] && wanted(r) })
 		if r == nil || err != nil {
-			return errors.Join(failed, err)
+			return errors.Join(failed, err), false
 		}
 		tried[r.Start] = true
 		err = do(r)
 		r.close(err == nil)
-		if failed = errors.Join(failed, err); down(err) {
-			return failed
+		if failed = errors.Join(failed, err); err != nil && stop(err) {
+			return failed, true
 		}
 	}
 }
 
-// flush sends what earlier processes could not report.
-func (h *ClaudeCode) flush(ctx context.Context, s session) {
-	_ = s.each(func(r *record) bool { return r.Report != nil }, // a later process tries again
-		func(r *record) error { return h.send(ctx, r) })
+// flush sends what earlier processes could not report. What is left is sent by a later one.
+func (h *ClaudeCode) flush(
+	ctx context.Context, s session, stop func(error) bool,
+) (failed error, stopped bool) {
+	return s.each(func(r *record) bool { return r.Report != nil },
+		func(r *record) error { return h.send(ctx, r) }, stop)
 }
+
+// always stops each at the first error, where a tool call waits for it.
+func always(error) bool { return true }
 
 // end closes what is open when a session ends. A session that is resumed later makes its calls again, or
 // goes on with the one that the host holds back: in print mode what waits goes on waiting.
 func (h *ClaudeCode) end(ctx context.Context, e event) error {
 	s := h.session(e.Session)
-	h.flush(ctx, s)
-	unsent := s.each(func(r *record) bool { return r.Answered && r.Report == nil }, func(r *record) error {
+	failed, silent := h.flush(ctx, s, down)
+	if silent { // whoever ends the session waits, and would in vain
+		return failed
+	}
+	open := func(r *record) bool { return r.Answered && r.Report == nil }
+	unsent, silent := s.each(open, func(r *record) error {
 		r.Report = &approval.ReportSignal{
 			Status: approval.ReportUnknown, Error: "the session ended without a word of how it ended",
 		}
 		return h.report(ctx, r)
-	})
-	if !h.o.Print {
-		if err := h.withdraw(ctx, s, e.Session); err != nil {
-			unsent = errors.Join(unsent, err)
-		}
+	}, down)
+	if !h.o.Print && !silent {
+		err, _ := h.withdraw(ctx, s, e.Session)
+		unsent = errors.Join(unsent, err)
 	}
 	h.prune()
 	if !s.any(func(*record) bool { return true }) {
@@ -149,7 +160,7 @@ func (h *ClaudeCode) end(ctx context.Context, e event) error {
 
 // withdraw withdraws what waits for people, and for nobody else any more. A process that was killed before it
 // knew its call has left it unnamed: then everything goes that waits in the session.
-func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) error {
+func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) (failed error, stopped bool) {
 	return s.each(func(r *record) bool { return !r.Answered }, func(r *record) (err error) {
 		const notes = "The session of Claude Code ended."
 		if r.Call == "" {
@@ -159,9 +170,10 @@ func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) error {
 		}
 		if err == nil || settled(err) {
 			return nil
-		} // a later end tries again
+		}
+		// A later end tries again.
 		return fmt.Errorf("what waits in this session could not be withdrawn%s: %w", named(r.Call), err)
-	})
+	}, down)
 }
 
 func named(call string) string {

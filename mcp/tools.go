@@ -215,7 +215,7 @@ func (s *session) askServer(ctx context.Context, method string, params any) (mes
 func changes(was, is definition, since time.Time) string {
 	var b strings.Builder
 	// The digest tells definitions apart that differ only in what is cut off below.
-	fmt.Fprintf(&b, "ATTENTION: the server has changed what it says of this tool since %s; it now has the digest %.16s.",
+	fmt.Fprintf(&b, "ATTENTION: the server has changed what it says of this tool since %s; it now has the digest %s.",
 		since.UTC().Format(time.DateOnly), is.digest())
 	differs := func(what, was, is string) {
 		if was != is {

@@ -26,8 +26,8 @@ const recentEnds = 50
 
 // CheckRestored compares the calls that ended last in Temporal with the store: a workflow that has
 // completed wrote its end there before. Calls that ended before somebody said that the store was
-// restored don't count, nor does one whose row can't be read: damaged is told of it. Errors: ErrRestored,
-// and what Temporal and the store say.
+// restored don't count, nor does one whose row can't be read: damaged, unless it is nil, is told of it.
+// Errors: ErrRestored, and what Temporal and the store say.
 func CheckRestored(
 	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
 	damaged func(id string, err error),
@@ -57,7 +57,9 @@ func CheckRestored(
 		case err == nil && r.View.Status.Ended():
 			continue
 		case errors.Is(err, store.ErrDamagedRow): // it has one
-			damaged(id, err)
+			if damaged != nil {
+				damaged(id, err)
+			}
 			continue
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
@@ -169,12 +171,12 @@ func lostEnds(
 			case err == nil:
 				known = known && ended != nil && ended.Before(since)
 			case errors.Is(err, store.ErrDamagedRow):
-				err = nil // the store has a row of it
-			}
-			if ctx.Err() != nil {
-				return err
+				known, err = false, nil // the store has a row of it, that does not say when it ended
 			}
 			first = cmp.Or(first, err)
+			if ctx.Err() != nil {
+				return cmp.Or(first, ctx.Err())
+			}
 		}
 		page = listed.GetNextPageToken()
 		more = !known && len(page) > 0
@@ -203,11 +205,10 @@ func running(
 			if approval.CheckID(id) != nil { // it ends blocked
 				continue
 			}
-			err := visit(id, w.GetExecution().GetRunId())
+			first = cmp.Or(first, visit(id, w.GetExecution().GetRunId()))
 			if ctx.Err() != nil {
-				return err
+				return cmp.Or(first, ctx.Err())
 			}
-			first = cmp.Or(first, err)
 		}
 		if page = listed.GetNextPageToken(); len(page) == 0 {
 			return first

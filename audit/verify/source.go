@@ -88,6 +88,9 @@ func (s *stored) Next(ctx context.Context) (*audit.Entry, string, error) {
 	}
 	row := &s.rows[0]
 	s.rows, s.place = s.rows[1:], row.Place+1
+	if row.Place == math.MaxInt64 {
+		s.ended = true
+	}
 	if index := row.Entry.Index; index != nil && *index >= s.sealed {
 		s.later, row.Entry.Index = max(s.later, *index+1), nil
 	} else if index != nil {

@@ -7,7 +7,7 @@ A FILE is an export of 'pawl audit export', or a proof of 'pawl audit prove'. Wi
 log must go on from a checkpoint that was published before. It prints one line for each FILE, and the
 exit code is 1 if one of them is not as it was sealed.
 """
-import argparse, base64, functools, hashlib, json, sys
+import argparse, base64, functools, hashlib, json, re, sys
 
 # Ed25519, by RFC 8032, section 5.1.7 and appendix A.
 P, Q = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
@@ -87,7 +87,10 @@ def read_line(line):
     def once(members):
         need(len(members) == len(dict(members)), "edited: a line has one member twice")
         return dict(members)
-    return json.loads(line, object_pairs_hook=once)
+    e = json.loads(line, object_pairs_hook=once)
+    need(all(re.fullmatch("[a-z_]+", name) for name in e), "edited: a member of a line has no name of Pawl's")
+    need("problem" not in e, f"the export ended early: {e.get('problem')}")
+    return e
 
 def node(left, right):
     return sha256(b"\x01", left, right)

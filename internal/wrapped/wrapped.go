@@ -191,6 +191,16 @@ func (at Claude) places() ([]place, error) {
 		{file: filepath.Join(at.Managed, "managed-mcp.json"), keys: []string{"mcpServers"}},
 		{file: filepath.Join(at.Managed, "managed-settings.json"), keys: []string{"managedMcpServers"}},
 	}
+	more := filepath.Join(at.Managed, "managed-settings.d")
+	parts, err := os.ReadDir(more)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, part := range parts {
+		if filepath.Ext(part.Name()) == ".json" {
+			all = append(all, place{file: filepath.Join(more, part.Name()), keys: []string{"managedMcpServers"}})
+		}
+	}
 	above := upwards(at.Project)
 	for _, dir := range above {
 		all = append(all, place{file: filepath.Join(dir, ".mcp.json"), keys: []string{"mcpServers"}})

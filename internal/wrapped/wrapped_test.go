@@ -1,6 +1,7 @@
 package wrapped_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -116,16 +117,20 @@ func TestCoversLooksAtWhatAdministratorsSet(t *testing.T) {
 		file, text string
 		want       bool
 	}{
-		"nothing":                    {"other.json", "", true},
-		"another server":             {"managed-mcp.json", `{"mcpServers": {"jira": ` + other + `}}`, true},
-		"one of that name":           {"managed-mcp.json", `{"mcpServers": {"github": ` + other + `}}`, false},
-		"what can't be read":         {"managed-mcp.json", "{", false},
-		"other settings":             {"managed-settings.json", `{"permissions": {}}`, true},
-		"one of that name, provided": {"managed-settings.json", `{"managedMcpServers": {"github": ` + other + `}}`, false},
+		"nothing":                     {"other.json", "", true},
+		"another server":              {"managed-mcp.json", `{"mcpServers": {"jira": ` + other + `}}`, true},
+		"one of that name":            {"managed-mcp.json", `{"mcpServers": {"github": ` + other + `}}`, false},
+		"what can't be read":          {"managed-mcp.json", "{", false},
+		"other settings":              {"managed-settings.json", `{"permissions": {}}`, true},
+		"one of that name, in a part": {"managed-settings.d/10-mcp.json", `{"managedMcpServers": {"github": ` + other + `}}`, false},
+		"a part that can't be read":   {"managed-settings.d/10-mcp.json", "{", false},
+		"another part":                {"managed-settings.d/10-mcp.json", `{"managedMcpServers": {"jira": ` + other + `}}`, true},
+		"one of that name, provided":  {"managed-settings.json", `{"managedMcpServers": {"github": ` + other + `}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at.Managed = t.TempDir()
-			if err := os.WriteFile(filepath.Join(at.Managed, c.file), []byte(c.text), 0o600); err != nil {
+			file := filepath.Join(at.Managed, c.file)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(c.text), 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			if got := record.Covers("github", at); got != c.want {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -314,9 +315,21 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// What is erased stays nowhere in the file, such as in pages that are free again.
+// What is erased stays nowhere: not in pages that are free again, and not in the write-ahead log.
 func TestErasedIsOverwritten(t *testing.T) {
-	s := open(t, fresh(t))
+	path := fresh(t)
+	s := open(t, path)
+	text := storetest.Forget(t, s)
+	files, err := filepath.Glob(path + "*")
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		doc, err := os.ReadFile(file)
+		if err != nil || bytes.Contains(doc, []byte(text)) {
+			t.Errorf("%s still says %q: %v", file, text, err)
+		}
+	}
 	var on bool
 	if err := s.writes.QueryRow(`PRAGMA secure_delete`).Scan(&on); err != nil || !on {
 		t.Errorf("secure_delete is %v, %v", on, err)

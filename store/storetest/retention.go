@@ -65,6 +65,18 @@ func endedCalls(t *testing.T, s store.Store) {
 	finish(t, s, ending(t, "signed", approval.StatusExecuted))
 }
 
+// Forget writes calls that say some text and erases them: rows, payloads and evidence.
+func Forget(t *testing.T, s store.Store) (text string) {
+	t.Helper()
+	endedCalls(t, s)
+	for _, e := range []store.Erasure{store.ErasePayloads, store.EraseRow} {
+		if erased := erase(t, s, erasing(t, e, "ran", "asked", "signed")); len(erased) != 3 {
+			t.Fatalf("erased %q", erased)
+		}
+	}
+	return secret
+}
+
 const evidence = `[{"payload":"` + secret + `"}]`
 
 // restsOn fails unless the call signed has its permit, which rests on want.

@@ -119,8 +119,12 @@ class Journal:
 
 
 def digest_of_call(tool: str, args: Any) -> str:
-    """Tells calls apart as Pawl does: 1 and 1.0 are the same."""
-    numbers_alike = json.loads(json.dumps([tool, args]), parse_int=float)
+    """Tells calls apart as Pawl does: 1 and 1.0 are the same, and so are 0 and -0.0."""
+
+    def number(text: str) -> float:
+        return float(text) + 0.0
+
+    numbers_alike = json.loads(json.dumps([tool, args]), parse_int=number, parse_float=number)
     return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()
 
 

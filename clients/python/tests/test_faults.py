@@ -20,7 +20,7 @@ from conftest import Fake, json_answer, raw_answer, until
 import pawlhq as pawl
 from pawlhq import _api, _calls, _guard, _http
 from pawlhq._errors import display
-from pawlhq._journal import Journal
+from pawlhq._journal import Journal, digest_of_call
 
 Act = Callable[[], Any]
 Make = Callable[..., tuple[Act, list[int]]]
@@ -499,6 +499,12 @@ def test_tokens(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     )[1]
     client.check()
     assert got == ["Bearer pawl_secret"]
+
+
+def test_numbers_that_are_the_same() -> None:
+    assert len({digest_of_call("act", {"x": [x]}) for x in (0, 0.0, -0.0)}) == 1
+    assert digest_of_call("act", {"x": 1}) == digest_of_call("act", {"x": 1.0})
+    assert digest_of_call("act", {"x": 1}) != digest_of_call("act", {"x": 2})
 
 
 def test_what_is_drawn_as_nothing_is_written_out() -> None:

@@ -111,13 +111,17 @@ func (d *doctorCommand) restored(ctx context.Context) finding {
 	switch {
 	case err != nil:
 		return failed(what, err, "")
-	case len(unread) > 0:
+	case len(of) == 0 && len(unread) > 0:
 		return list(what, stateFailed, fmt.Sprintf("calls that can't be compared: %d", len(unread)), unread, 0).
 			advise("run 'pawl audit verify', and look at them in Temporal")
 	case len(of) == 0:
 		return found(what, stateOK, "it lacks no call that Temporal knows of")
 	}
-	return list(what, stateFailed, fmt.Sprintf("calls that it does not have: %d", len(of)), of, 0).
+	said := fmt.Sprintf("calls that it does not have: %d", len(of))
+	if len(unread) > 0 {
+		said += fmt.Sprintf("; that can't be compared: %d", len(unread))
+	}
+	return list(what, stateFailed, said, append(of, unread...), 0).
 		advise("workers end those that wait within ten minutes. Of the others\n" +
 			"look whether they ran, and terminate their workflows")
 }
