@@ -209,15 +209,21 @@ options.add_argument("--key", required=True, help="file with the log's public ke
 options.add_argument("--checkpoint", action="append", default=[], help="file with a published checkpoint")
 options.add_argument("file", nargs="+")
 given, failed = options.parse_args(), False
-keys = read_keys(given.key)
-published = [open_checkpoint(open(path, encoding="utf-8").read(), keys) for path in given.checkpoint]
-need(all(p[3] for p in published), "--checkpoint: none of the keys signed it")
+try:
+    keys = read_keys(given.key)
+    published = [open_checkpoint(open(path, encoding="utf-8").read(), keys) for path in given.checkpoint]
+    need(keys, f"{given.key}: it holds no key")
+    need(all(p[3] for p in published), "--checkpoint: none of the keys signed it")
+except (Bad, OSError, ValueError, IndexError) as problem:
+    options.error(problem)
 for path in given.file:
     try:
         with open(path, encoding="utf-8", newline="\n") as f:
             proof = f.readline() == "c2sp.org/tlog-proof@v1\n"
             f.seek(0)
             print(f"{path}: ok: {check_proof(f.read(), keys) if proof else check_export(f, keys, published)}")
+    except OSError as problem:
+        options.error(problem)
     except (Bad, ValueError, KeyError, IndexError, TypeError) as problem:
         failed = True
         print(f"{path}: NOT OK: {problem if isinstance(problem, Bad) else f'it can not be read: {problem!r}'}")

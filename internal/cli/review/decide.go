@@ -247,7 +247,7 @@ func (v decisionResult) line() string {
 	case v.answer.Outcome == approval.AnswerRecorded:
 		return text + "recorded; more approvals are needed"
 	}
-	return text + "the call is settled"
+	return text + "the call is decided"
 }
 
 func (a *app) printResult(v decisionResult) error {

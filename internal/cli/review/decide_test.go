@@ -26,7 +26,7 @@ func TestDecisions(t *testing.T) {
 		code int
 		out  string
 	}{
-		{"resolved", 200, resolved, cli.ExitDone, "%s send_email (" + clitest.MailID + "), digest 3f2a91bc1234…: the call is settled\n"},
+		{"resolved", 200, resolved, cli.ExitDone, "%s send_email (" + clitest.MailID + "), digest 3f2a91bc1234…: the call is decided\n"},
 		{"approved before", 200, `{"outcome":"recorded","message":"you have approved already"}`, cli.ExitDone, "%s send_email (" + clitest.MailID + "), digest 3f2a91bc1234…: recorded; you have approved already\n"},
 		{"recorded", 200, `{"outcome":"recorded"}`, cli.ExitDone, "%s send_email (" + clitest.MailID + "), digest 3f2a91bc1234…: recorded; more approvals are needed\n"},
 		{"already resolved", 409, `{"code":"already_resolved","outcome":"already_resolved","detail":"ben rejected it"}`, cli.ExitDenied,
@@ -80,7 +80,7 @@ func TestDecideNotJudgedYet(t *testing.T) {
 		api.On("GET /api/requests/"+clitest.MailID+"/decisions/"+body.ID, clitest.Reply(200, `{"outcome":"resolved","decision_id":"`+body.ID+`"}`))
 		clitest.Reply(202, `{"outcome":"not_judged_yet","decision_id":"`+body.ID+`"}`)(w, r)
 	})
-	clitest.CommandLine{API: api.URL}.Run(t, "approve", clitest.MailID, "--as", "ana").Want(t, cli.ExitDone, []string{": the call is settled"}, nil)
+	clitest.CommandLine{API: api.URL}.Run(t, "approve", clitest.MailID, "--as", "ana").Want(t, cli.ExitDone, []string{": the call is decided"}, nil)
 
 	// Interrupted while it is open: the decision is kept.
 	ctx, interrupt := context.WithCancel(t.Context())

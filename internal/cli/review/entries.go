@@ -235,7 +235,7 @@ func describe(p audit.Payload) string {
 	case audit.Refused:
 		return refused(p)
 	case audit.Sent:
-		return "a rejection by " + p.Reviewer + " goes to the workflow; from here on the call can't be claimed"
+		return "a rejection by " + p.Reviewer + " goes to the workflow; if the call has no permit by now, it gets none"
 	case audit.Tightened:
 		return "the active policy demands more: " + p.Why
 	case audit.Started:

@@ -3,13 +3,11 @@ package review
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -60,27 +58,15 @@ func (a *app) auditExport() *cobra.Command {
 				}
 				return a.exportTiles(cmd, c, tiles)
 			}
-			out := io.Writer(a.Stdout)
 			if file != "" {
-				f, cursor, err := openExport(file)
-				if err != nil {
-					return err
-				}
-				defer f.Close()
-				out, q.Cursor = f, cmp.Or(cursor, q.Cursor)
+				return a.exportFile(cmd, c, q, file)
 			}
-			write, done := writeLines(out)
+			write, done := writeLines(a.Stdout)
 			if format == "csv" {
-				write, done = writeCSV(out)
+				write, done = writeCSV(a.Stdout)
 			}
-			n, err := a.export(cmd, c, q, write)
-			if err = errors.Join(err, done()); err != nil {
-				return err
-			}
-			if file != "" {
-				a.Note("%d entries written to %s", n, file)
-			}
-			return nil
+			_, err = a.export(cmd, c, q, write)
+			return errors.Join(err, done())
 		},
 	}
 	entryFlags(cmd.Flags(), &q)
@@ -119,8 +105,8 @@ func (a *app) exportTiles(cmd *cobra.Command, c *client.Client, dir string) erro
 	return err
 }
 
-// errUnsealed is why the export of a whole log that broke off is not gone on with: what comes next may have
-// been sealed meanwhile, and what was written before it not.
+// errUnsealed is why the export of a whole log that broke off is not gone on with: what comes next may have been
+// sealed meanwhile, and what was written before it not.
 var errUnsealed = errors.New("the last entries that came were not sealed yet, and may be by now: run it again")
 
 // export gives each line to write, and goes on by itself after breaks: in a whole log with the last entry,
@@ -172,46 +158,6 @@ func (a *app) export(
 			return n, err
 		}
 	}
-}
-
-// openExport opens a file that an export is written to, and returns from where it goes on: behind the last
-// checkpoint, or with the last sealed entry, whose checkpoint may have been cut off. What follows there is
-// removed, and comes again; entries that were not sealed may be by now.
-func openExport(name string) (f *os.File, cursor string, err error) {
-	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, "", err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	end, read, last := int64(0), int64(0), ""
-	for lines := bufio.NewReader(f); ; {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		var e rest.ExportedEntry
-		if json.Unmarshal(line, &e) != nil || e.Cursor == "" {
-			return nil, "", fmt.Errorf("%s is not an export of the audit log: name another file", name)
-		}
-		if e.Index != nil {
-			end, cursor = read, last
-		}
-		read, last = read+int64(len(line)), e.Cursor
-		if e.CallID == "" {
-			end, cursor = read, last
-		}
-	}
-	if err := f.Truncate(end); err != nil {
-		return nil, "", err
-	}
-	_, err = f.Seek(end, io.SeekStart)
-	return f, cursor, err
 }
 
 func writeLines(out io.Writer) (write func([]byte, rest.ExportedEntry) error, done func() error) {

@@ -104,6 +104,31 @@ func TestExportGoesOn(t *testing.T) {
 			t.Errorf("code %d, %s", r.Code, r.Err)
 		}
 	})
+	t.Run("not with another log or other filters", func(t *testing.T) {
+		_, line := exporting(t)
+		other := strings.Replace(line(3), `"step":"s3"`, `"step":"other"`, 1)
+		const checkpoint = `{"checkpoint":"signed","cursor":"entries-2"}` + "\n"
+		for name, c := range map[string]struct{ there, flags string }{
+			"another log":            {line(1) + line(2) + other, ""},
+			"a longer one":           {whole(line) + line(6), ""},
+			"filters of before":      {line(1) + line(3), ""},
+			"one entry of filters":   {line(3), ""},
+			"filters now":            {line(1) + line(2) + checkpoint, "--kind call.ended"},
+			"a whole log, longer":    {whole(line) + line(6) + checkpoint, ""},
+			"another, cut off":       {line(1) + other + line(4)[:20], ""},
+			"filters, and more then": {line(1) + line(2) + checkpoint + line(3), "--agent a"},
+		} {
+			api, _ := exporting(t)
+			file := filepath.Join(t.TempDir(), "log.ndjson")
+			if err := os.WriteFile(file, []byte(c.there), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := clitest.CommandLine{API: api.URL}.Run(t, append([]string{"audit", "export", "--file", file}, strings.Fields(c.flags)...)...)
+			if got, err := os.ReadFile(file); r.Code == cli.ExitDone || err != nil || string(got) != c.there || !strings.Contains(r.Err, "name another file") {
+				t.Errorf("%s: code %d, %s, %v\n%s", name, r.Code, r.Err, err, got)
+			}
+		}
+	})
 	t.Run("not in another file", func(t *testing.T) {
 		api, _ := exporting(t)
 		file := filepath.Join(t.TempDir(), "notes.txt")

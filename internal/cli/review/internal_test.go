@@ -46,7 +46,7 @@ func TestGist(t *testing.T) {
 		{audit.KindEnded, `{"outcome":{"status":"failed","error":{"message":"a\nb"}}}`, `failed: a⟦U+000A⟧b`},
 		{audit.KindDecided, `{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`, "rejected by zoe (unauthenticated): no"},
 		{audit.KindDecided, `{"decision":{"kind":"approve","reviewer":"zoe","authenticated":true}}`, "approved by zoe"},
-		{audit.KindSent, `{"decision_id":"d","reviewer":"zoe","channel":"api","digest":"x","at":"2026-03-01T11:50:00Z"}`, "a rejection by zoe goes to the workflow; from here on the call can't be claimed"},
+		{audit.KindSent, `{"decision_id":"d","reviewer":"zoe","channel":"api","digest":"x","at":"2026-03-01T11:50:00Z"}`, "a rejection by zoe goes to the workflow; if the call has no permit by now, it gets none"},
 		{audit.KindDecided, `{"decision":{"kind":"approve"}}`, "approved by somebody unnamed (unauthenticated)"},
 		{audit.KindClaimed, `{"decision":{"kind":"cancel","by":"bot","authenticated":false}}`, "cancelled by bot (unauthenticated)"},
 		{audit.KindClaimed, `{"decision":{"kind":"allow","by":"policy"},"digest":"d"}`, "allowed by policy"},

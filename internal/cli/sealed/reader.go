@@ -21,7 +21,8 @@ type reader interface {
 // either belongs into the help of each command that asks a reader.
 const either = `It asks the API that --api or PAWL_API names, as an auditor or administrator, or
 reads the store that --database-url or PAWL_DATABASE_URL names. What it prints
-and writes is the same. If both are set, give the flag of one.
+and writes is the same. If both are set, give the flag of one; if neither is, it
+asks the API at its default address.
 
 `
 
@@ -41,15 +42,12 @@ func (l *log) ask(cmd *cobra.Command, do func(context.Context, reader) error) er
 			"--database-url"))
 	case byStore:
 		return l.use(cmd, func(ctx context.Context, s store.Store) error { return do(ctx, stored{s}) })
-	case byAPI:
-		c, err := l.Client(cmd)
-		if err != nil {
-			return err
-		}
-		return do(cmd.Context(), c)
 	}
-	return cli.UsageError(errors.New("whom to ask? Name the API with --api or PAWL_API, or the store with " +
-		"--database-url or PAWL_DATABASE_URL"))
+	c, err := l.Client(cmd)
+	if err != nil {
+		return err
+	}
+	return do(cmd.Context(), c)
 }
 
 // stored reads a store as the API does.

@@ -86,7 +86,6 @@ func TestByAPI(t *testing.T) {
 		code int
 		err  []string
 	}{
-		"neither":              {map[string]string{}, nil, cli.ExitUsage, []string{"--api or PAWL_API", "--database-url or PAWL_DATABASE_URL"}},
 		"both are set":         {both, nil, cli.ExitUsage, []string{"either --api or --database-url"}},
 		"both flags":           {nil, []string{"--api", address, "--database-url", store}, cli.ExitUsage, []string{"either --api or --database-url"}},
 		"both, the API's flag": {none, []string{"--api", address}, cli.ExitDone, nil},

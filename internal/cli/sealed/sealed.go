@@ -77,7 +77,7 @@ func (l *log) ownKeys() (keys tree.Keys, err error) {
 	for _, file := range files {
 		k, err := keyfile.Read(file)
 		if err != nil {
-			return nil, fmt.Errorf("the log's key: %w", err)
+			return nil, fmt.Errorf("the log's key: %w: name its file with --log-key or PAWL_LOG_KEY", err)
 		}
 		keys = append(keys, ed25519.PrivateKey(k))
 	}
@@ -93,6 +93,10 @@ func verifiers(given []string) (known note.Verifiers, keys tree.AnyName, err err
 			lines = slices.DeleteFunc(strings.Split(string(doc), "\n"), func(line string) bool {
 				return strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#")
 			})
+			if len(lines) == 0 {
+				return nil, nil, cli.UsageError(fmt.Errorf("--key: %s holds no public key: write it anew with "+
+					"'pawl audit key > %[1]s'", text))
+			}
 		}
 		for _, line := range lines {
 			line = strings.TrimSpace(line)
