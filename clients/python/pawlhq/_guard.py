@@ -82,6 +82,8 @@ class Function:
         if not _NAME.fullmatch(self.name):
             raise SetupError(f"{display(self.name, 80)!r} is no name of a tool: give one with name=")
         self.generates = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
+        if options.key is not None and not callable(options.key):
+            raise SetupError("key takes a function of the arguments, such as key=lambda order: order")
         if options.on_denied not in ("raise", "return"):
             raise SetupError('on_denied is "raise" or "return"')
         if self.generates and options.on_denied == "return":

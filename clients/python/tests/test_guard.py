@@ -414,6 +414,9 @@ def test_names(client: pawl.Client) -> None:
         client.guard(name="x", exclude=["y"])(lambda x: None)
     with pytest.raises(pawl.SetupError, match="not for generators"):
         client.guard(name="x", on_denied="return")(_one)
+    for key in ("k-77", ""):
+        with pytest.raises(pawl.SetupError, match=r"^key takes a function of the arguments, such as"):
+            client.guard(name="x", key=key)(lambda x: None)  # type: ignore[call-overload]
 
 
 def _one() -> Iterator[int]:
