@@ -59,7 +59,8 @@ def about(
     attempt_of: the ID of an earlier call that this one tries again; see retry.
     require_approval: ask people, whatever the policy says.
     timeout: seconds; shortens the policy's wait for people.
-    wait: seconds after which PendingError ends the waiting, and not the call.
+    wait: seconds after which PendingError ends the waiting. A call with a key goes on; one without is
+        withdrawn, since nobody could take it up.
     """
     outer = current()
     given = {

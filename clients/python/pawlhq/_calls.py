@@ -91,6 +91,7 @@ class Guarded:
     _told: str = ""
     _look: float = 0.0  # seconds after which PendingError ends the waiting, of one who follows
     _permit: Permit | None = None
+    _withdrawn: bool = False
 
     @property
     def tool(self) -> str:
@@ -171,7 +172,16 @@ class Guarded:
             if not isinstance(e, APIError) and (self._view or (self._asked and not isinstance(e, Error))):
                 with contextlib.suppress(Exception):  # e says why nobody waits any more
                     await _said_after_all(self._let_go)
+            if isinstance(e, PendingError) and self._withdrawn:
+                raise self._given_up(e) from None
             raise
+
+    def _given_up(self, e: PendingError) -> PendingError:
+        """Says of a call that was withdrawn what would have kept it."""
+        undecided = self._view["status"] == "pending"
+        why = e.message or ("nobody decided in time" if undecided else "it could not start in time")
+        why += ". Without a key nobody can take it up later: give it a key= to keep it"
+        return PendingError(e.id, e.tool, why, withdrawn=True)
 
     async def _let_go(self) -> None:
         """Nobody waits for the call any more. Where it may be taken up, the next one who asks the same
@@ -189,6 +199,7 @@ class Guarded:
             return
         try:
             await self.api.cancel(call_id, notes, LAST_WORDS)
+            self._withdrawn = True
         except APIError as e:
             if e.status == 409:  # the tool was started, and the answer did not come
                 await self._quietly(call_id, not_run)

@@ -193,16 +193,22 @@ class ResultError(_EndedError):
 
 class PendingError(_EndedError):
     """The waiting ended before the call did. The call goes on, and nothing has run here.
-    ``uncertain``: no answer came, so the call may not exist."""
+    ``uncertain``: no answer came, so the call may not exist. ``withdrawn``: it does not go on, since
+    without a key nobody could take it up."""
 
     verb = "has not ended yet"
 
-    def __init__(self, call_id: str, tool: str, why: str, uncertain: bool = False) -> None:
+    def __init__(
+        self, call_id: str, tool: str, why: str, uncertain: bool = False, withdrawn: bool = False
+    ) -> None:
         if uncertain:
             self.verb = "may or may not have been started"
+        if withdrawn:
+            self.verb = "was withdrawn"
         super().__init__(call_id or "unknown", tool, "pending", why)
         self.id = call_id
         self.uncertain = uncertain
+        self.withdrawn = withdrawn
 
 
 class Unknown(Exception):

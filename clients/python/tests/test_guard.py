@@ -344,10 +344,15 @@ def test_the_waiting_ends(client: pawl.Client, name: Name, people: People) -> No
     act = client.guard(name=tool)(_refund([]))
     with pawl.about(wait=0.3), pytest.raises(pawl.PendingError) as e:
         act(1)
-    # Nobody could take it up without a key: so it does not wait for people either.
+    # Nobody could take it up without a key: so it does not wait for people either, and says so.
     assert until(lambda: people.status(e.value.id) == "cancelled")
-    with pawl.about(wait=0.3, key=tool), pytest.raises(pawl.PendingError) as e:
+    assert e.value.withdrawn
+    said = f"{tool} was withdrawn (call {e.value.id}): nobody decided in time. Without a key"
+    assert str(e.value).startswith(said)
+    assert str(e.value).endswith("give it a key= to keep it")
+    with pawl.about(wait=0.3, key=tool), pytest.raises(pawl.PendingError, match="has not ended yet") as e:
         act(1)
+    assert not e.value.withdrawn
     assert people.status(e.value.id) == "pending"
     people.approve(e.value.id)
     with pawl.about(key=tool):
