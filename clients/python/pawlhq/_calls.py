@@ -51,11 +51,13 @@ class Waiting:
     command: str  # by which they can approve it, too
     deadline: datetime | None
     error: str  # why Pawl does not say the status
+    again: bool = False  # Pawl answers again after an error; where to decide was told before
 
     def __str__(self) -> str:
-        if self.error:
+        if self.error or self.again:
             call = f"{display(self.tool, 80)} ({display(self.id, 80)})"
-            return f"pawl: still waiting for {call}:\n  {display(self.error, 300)}"
+            why = display(self.error, 300) or "Pawl answers again"
+            return f"pawl: still waiting for {call}:\n  {why}"
         until = f" until {self.deadline.astimezone():%Y-%m-%d %H:%M:%S}" if self.deadline else ""
         return (
             f"pawl: {display(self.tool, 80)} waits for approval{until}. Decide at\n"
@@ -88,7 +90,8 @@ class Guarded:
     _start_id: str = ""
     _asked: View = field(default_factory=dict)  # the body of the start
     _view: View = field(default_factory=dict)
-    _told: str = ""
+    _told: str = ""  # the address that people were told
+    _silent: bool = False  # people were told that Pawl is
     _look: float = 0.0  # seconds after which PendingError ends the waiting, of one who follows
     _permit: Permit | None = None
     _withdrawn: bool = False
@@ -133,7 +136,7 @@ class Guarded:
                     raise
             if until is not None:
                 follower.wait = self.wait = until - time.monotonic()
-        self._told = follower._told
+        self._told, self._silent = follower._told, follower._silent
         return journal, {}
 
     async def end(self) -> View:
@@ -211,6 +214,7 @@ class Guarded:
             if isinstance(begun, Permit):
                 return self._permitted(begun)
             self._view = begun
+            self._tell()
         if self._look:
             soon = time.monotonic() + self._look
             until = soon if until is None else min(until, soon)
@@ -222,11 +226,13 @@ class Guarded:
                     permit = await self._start_tool()
                     if permit is not None:
                         return self._permitted(permit)
-                self._tell("")
                 left = HELD if until is None else min(HELD, until - time.monotonic())
-                now = await self.api.changed(self._view, max(left, 0))
+                # Without a revision it is answered at once: people soon read that Pawl is back.
+                known = {"id": self._view["id"]} if trouble else self._view
+                now = await self.api.changed(known, max(left, 0))
                 self._view = now or self._view
                 pause, trouble = Backoff(), ""
+                self._tell()
             except (UnreachableError, APIError) as e:
                 if isinstance(e, APIError) and not e.transient:
                     raise
@@ -282,17 +288,24 @@ class Guarded:
                 raise
         return None
 
-    def _tell(self, trouble: str) -> None:
-        """Tells people once that the call waits for them, and once that Pawl is silent."""
-        view = self._view
-        told = "trouble" if trouble else text(view, "status")
-        if told == self._told or not (trouble or told == "pending"):
-            return
-        self._told = told
+    def _tell(self, trouble: str = "") -> None:
+        """Tells people once where the call waits for them, once that Pawl is silent, and once that it
+        answers again."""
+        view, again = self._view, False
         url = text(view, "url") or f"{self.api.target.url}/requests/{view['id']}"
-        status = "" if trouble else told
+        if trouble:
+            if self._silent:
+                return
+            self._silent = True
+        else:
+            again = url == self._told
+            if text(view, "status") != "pending" or (again and not self._silent):
+                return
+            self._told, self._silent = url, False
+        status = "" if trouble else "pending"
         command = f"pawl approve {view['id']}" + ("" if self.api.signed_in else " --as YOU")
-        self.on_wait(Waiting(view["id"], self.tool, status, url, command, _time(view), trouble))
+        waiting = Waiting(view["id"], self.tool, status, url, command, _time(view), trouble, again)
+        self.on_wait(waiting)
 
     async def finish(self, report: View, *, quick: bool = False) -> None:
         """Reports how the function ended that begin permitted. It raises nothing: the function has run."""

@@ -55,7 +55,8 @@ class Core:
         this agent's own among the user's files.
     report_within: seconds; how long a function may run before its call counts as lost. Default: ten
         minutes, at most a day.
-    on_wait: is told once that a call waits for people. Default: says so on standard error.
+    on_wait: is told once where a call waits for people, and when Pawl falls silent and answers again.
+        Default: says so on standard error.
     """
 
     def __init__(

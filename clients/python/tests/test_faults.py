@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -215,6 +216,33 @@ def test_pawl_is_away_and_back(make: Make, fake: Fake, fault: str) -> None:
     threading.Thread(target=back, daemon=True).start()
     act()
     assert ran == [1]
+
+
+def test_pawl_is_away_says_it_once(make: Make, fake: Fake, capfd: pytest.CaptureFixture[str]) -> None:
+    """People read where to decide once, unless that changes, and once each that Pawl is away and back."""
+
+    def now(**call: str) -> Callable[[BaseHTTPRequestHandler], None]:
+        return json_answer(200, {"calls": [{"id": "pawl-1", "call": {"id": "pawl-1", **call}}]})
+
+    here, there = (
+        {"status": "pending", "url": "http://here/1"},
+        {"status": "pending", "url": "http://there/1"},
+    )
+    away, same = FAULTS["500"], json_answer(200, {"calls": []})
+    script = iter([
+        same, away, away, away, now(**here), same, now(**here, revision="2"),
+        away, away, now(**there), same, now(status="approved"),
+    ])  # fmt: skip
+    fake.answers["POST /api/calls"] = json_answer(202, {"id": "pawl-1", **here})
+    fake.answers["/wait"] = lambda handler: next(script)(handler)
+    act, ran = make(fake.url)
+    act()
+    assert ran == [1]
+    said = re.findall(r"Decide at\n  (.*)|still waiting for act \(pawl-1\):\n  (.*)", capfd.readouterr().err)
+    silent = "the API answered 500"
+    assert [where or what for where, what in said] == [
+        "http://here/1", silent, "Pawl answers again", silent, "http://there/1",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", ["500", "403", "garbage", "no answer", "closed"])
