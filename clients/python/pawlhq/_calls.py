@@ -181,7 +181,7 @@ class Guarded:
 
     def _given_up(self, e: PendingError) -> PendingError:
         """Says of a call that was withdrawn what would have kept it."""
-        undecided = self._view["status"] == "pending"
+        undecided = text(self._view, "status") == "pending"
         why = e.message or ("nobody decided in time" if undecided else "it could not start in time")
         why += ". Without a key nobody can take it up later: give it a key= to keep it"
         return PendingError(e.id, e.tool, why, withdrawn=True)
