@@ -74,7 +74,7 @@ doctor help to run them.
 Exit codes: 0 done, 1 error, 2 usage, 3 denied (rejected, expired, blocked,
 cancelled; a decision that did not count), 4 the tool failed or its outcome is
 unknown, 5 still pending.`
-	root.Example = `  pawl call send_email --args '{"to":"ana@example.com"}' --wait 10m
+	root.Example = `  pawl call send_email --args '{"to":"a@example.com","subject":"Hi"}' --wait 10m
   pawl pending
   pawl show pawl-k3vq2m7
   pawl approve pawl-k3vq2m7 --as ana

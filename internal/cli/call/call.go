@@ -44,9 +44,9 @@ printed and the exit code is 5; 'pawl continue' gets its result.
 
 With --key the call is started once, however often the command runs: the same
 call with the same key is found again, another call with it is an error.`,
-		Example: `  pawl call get_weather --args '{"city":"Oslo"}'
+		Example: `  pawl call read_docs --args '{"page":"refunds"}'
   pawl call send_email --args @mail.json --reason "she asked" --wait 10m
-  echo '{"amount":120}' | pawl call charge_card --args - --key order-1041`,
+  echo '{"customer_id":"c-7"}' | pawl call delete_account --args - --key case-12`,
 		Args: cli.OneArg("TOOL", "which tool? 'pawl tools' lists them"),
 		RunE: func(cmd *cobra.Command, positional []string) error {
 			var err error
@@ -124,7 +124,7 @@ func (a *app) resume() *cobra.Command {
 
 --key finds the calls that you started with it: keys are each requester's own.`,
 		Example: `  pawl continue pawl-k3vq2m7 --wait 10m
-  pawl continue --key order-1041`,
+  pawl continue --key case-12`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if byKey := cmd.Flag("key").Changed; byKey == (len(args) == 1) || len(args) > 1 {
 				return errors.New("give either the call's ID or its --key")
