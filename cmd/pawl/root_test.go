@@ -85,6 +85,7 @@ func TestUsageErrors(t *testing.T) {
 		{"audit lits", `did you mean list?`},
 		{"pending --bogus", "unknown flag: --bogus"},
 		{"pending extra", "takes flags only"},
+		{"audit verify --api http://127.0.0.1:1", "no API is asked"},
 		{"pending -o yaml", "use table or json"},
 		{"pending --status done", "unknown status"},
 		{"pending --risk huge", "use one of low, medium, high, critical"},

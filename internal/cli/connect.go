@@ -163,8 +163,12 @@ func WholeID(ctx context.Context, c *client.Client, id string) (string, error) {
 }
 
 // SettingsHelp belongs into the help of each command with a Config.
-const SettingsHelp = `Settings come from flags, else from the environment (--stop-timeout is
-PAWL_STOP_TIMEOUT; lists have commas), else from the file that --config names.
+const SettingsHelp = `Settings come from flags, else from the environment (PAWL_ and the flag's name
+in capitals, with _ for -; lists have commas), else from the file that --config
+names.`
+
+// TemporalHelp is SettingsHelp for a command that also asks Temporal.
+const TemporalHelp = SettingsHelp + `
 Temporal's own variables and TOML file say which Temporal: TEMPORAL_ADDRESS,
 TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, ….`
 

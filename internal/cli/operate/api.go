@@ -36,7 +36,7 @@ Without --auth callers are not authenticated, so only a loopback address is
 served. Other addresses need --auth and either a certificate or a proxy that
 ends TLS.
 
-` + cli.SettingsHelp + `
+` + cli.TemporalHelp + `
 
 When it is ready, one line of JSON goes to stdout; the log goes to stderr.
 SIGINT, SIGTERM and SIGHUP stop it: requests under way are answered first. A

@@ -54,7 +54,7 @@ func (a *app) doctor() *cobra.Command {
 		Long: `Check whether everything Pawl needs is there, and say what to do. It changes
 nothing and waits for nothing, and checks all parts even if some are down.
 
-` + cli.SettingsHelp + `
+` + cli.TemporalHelp + `
 
 Exit code 0: all is well; 1: something is missing or failed.`,
 		Example: `  pawl doctor --database-url sqlite://.pawl/pawl.db --policy policy.yaml

@@ -65,7 +65,7 @@ already. It may be repeated, and run from several places at once.
 A namespace that is there keeps its retention unless --retention is given. It
 counts from a call's end, so it need not be longer than any wait for approval.
 
-` + cli.SettingsHelp + `
+` + cli.TemporalHelp + `
 
 Exit code 1: something could not be done; the report says what to do.`,
 		Example: `  pawl setup --database-url postgres://pawl@db:5432/pawl

@@ -42,7 +42,7 @@ with the --policy files. If the store has one, they change nothing: files that
 were applied once are ignored, with a warning; with files that were never
 applied the worker does not start.
 
-` + cli.SettingsHelp + `
+` + cli.TemporalHelp + `
 
 When it is ready, one line of JSON goes to stdout; the log goes to stderr.
 SIGINT, SIGTERM and SIGHUP stop it: it takes no more work, lets running tools
