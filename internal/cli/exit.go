@@ -172,6 +172,16 @@ func NoArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// NoArgsBut is NoArgs for a command that takes a call's ID with a flag.
+func NoArgsBut(flag string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := NoArgs(cmd, args); err != nil {
+			return fmt.Errorf("%w; name a call with %s ID", err, flag)
+		}
+		return nil
+	}
+}
+
 func OneArg(name, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch len(args) {

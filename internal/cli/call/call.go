@@ -288,6 +288,8 @@ func (f follow) report(v client.View) error {
 	}
 	text := cli.Summary(v)
 	switch w := v.Waiting; {
+	case v.Error != nil && v.Error.Code == approval.CodeUnknownTool:
+		text += "; 'pawl tools' lists those that are offered"
 	case w != nil && v.Status != approval.StatusPending:
 		text += "; it waits for " + cli.Cell(w.For, 200)
 	case w == nil && v.Status == approval.StatusEvaluating && code == cli.ExitPending:

@@ -40,7 +40,7 @@ func TestCallEndings(t *testing.T) {
 		{"rejected by a bare signal", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"a reviewer rejected the call: no"}`),
 			cli.ExitDenied, "", []string{"was rejected: a reviewer rejected the call: no [approval_rejected]\n"}},
 		{"expired", 200, outcome(approval.StatusExpired, ""), cli.ExitDenied, "", []string{"expired: no approval came in time"}},
-		{"blocked", 200, outcome(approval.StatusBlocked, `,"error":{"code":"unknown_tool","message":"no worker offers it"}`), cli.ExitDenied, "", []string{"no worker offers it [unknown_tool]"}},
+		{"blocked", 200, outcome(approval.StatusBlocked, `,"error":{"code":"unknown_tool","message":"no worker offers it"}`), cli.ExitDenied, "", []string{"no worker offers it [unknown_tool]; 'pawl tools' lists"}},
 		{"cancelled", 200, outcome(approval.StatusCancelled, ""), cli.ExitDenied, "", []string{"was cancelled"}},
 		{"failed", 200, outcome(approval.StatusFailed, `,"error":{"code":"tool_failed","message":"\u001b[2Jno"}`), cli.ExitFailed, "", []string{`⟦ESC⟧[2Jno`}},
 		{"unknown", 200, outcome(approval.StatusOutcomeUnknown, ""), cli.ExitFailed, "", []string{"may have run"}},

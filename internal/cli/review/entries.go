@@ -58,7 +58,7 @@ asked about, since no index has them. 'pawl audit export --by' leaves out none.`
 		Example: `  pawl audit list --request pawl-k3vq2m7
   pawl audit list --by ana --last 24h
   pawl audit list --tool charge_card --since 720h --limit 0 -o json`,
-		Args: cli.NoArgs,
+		Args: cli.NoArgsBut("--request"),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			c, err := a.entryFilters(cmd, &q, times)
 			if err != nil {
@@ -119,10 +119,27 @@ func (a *app) entryFilters(
 	if q.Since, q.Until, err = a.readTimes(t); err != nil {
 		return nil, cli.UsageError(err)
 	}
+	if err := checkWords(q); err != nil {
+		return nil, cli.UsageError(err)
+	}
 	if c, err = a.Client(cmd); err == nil && q.RequestID != "" {
 		q.RequestID, err = cli.WholeID(cmd.Context(), c, q.RequestID)
 	}
 	return c, err
+}
+
+// checkWords checks the filters that take one of a few words.
+func checkWords(q *client.EntryQuery) error {
+	if _, err := audit.ParseKind(q.Kind); q.Kind != "" && err != nil {
+		return fmt.Errorf("--kind: %w", err)
+	}
+	if _, err := approval.ParseStatus(q.Status); q.Status != "" && err != nil {
+		return fmt.Errorf("--status: %w", err)
+	}
+	if _, err := approval.ParseRisk(q.Risk); q.Risk != "" && err != nil {
+		return fmt.Errorf("--risk: %w", err)
+	}
+	return nil
 }
 
 // shortID is the beginning of an ID that Pawl made, for people to look the call up by.

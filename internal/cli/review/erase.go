@@ -20,7 +20,7 @@ permit, and the hashes, so that the log still verifies. That it was erased, by
 whom and why is on record itself. Temporal keeps its own copy for as long as the
 namespace's retention says.`,
 		Example: `  pawl audit erase --call pawl-k3vq2m7x5d --reason "case 812"`,
-		Args:    cli.NoArgs,
+		Args:    cli.NoArgsBut("--call"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case id == "":
