@@ -52,7 +52,7 @@ func TestIndexListsEveryRoute(t *testing.T) {
 	if rec.Code != 200 || rec.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Fatalf("got %d %s", rec.Code, rec.Header())
 	}
-	for _, want := range []string{"POST /api/calls ", "GET  /api/requests/{id}/decisions/{decision_id}", "GET  /readyz"} {
+	for _, want := range []string{"POST   /api/calls ", "GET    /api/requests/{id}/decisions/{decision_id}", "DELETE /auth/session ", "GET    /readyz"} {
 		if !strings.Contains(rec.Body.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, rec.Body)
 		}

@@ -259,7 +259,7 @@ func (s *Server) index(c *gin.Context) error {
 	b.WriteString("Pawl holds risky tool calls until a person approves them.\n\n")
 	for _, r := range s.routes() {
 		if r.handle != nil || s.o.Codec != nil {
-			fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, r.path, r.what)
+			fmt.Fprintf(&b, "%-6s %-45s %s\n", r.method, r.path, r.what)
 		}
 	}
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.String()))
