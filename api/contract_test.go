@@ -219,11 +219,16 @@ func schemaFields(s *openapi3.Schema) map[string]*openapi3.Schema {
 	return fields
 }
 
-// Every code of the sources is in the document, and every word of an enumeration is known there.
+// Every code of the sources is in the document and in docs/api.md, and every word of an enumeration is known there.
 func TestContractHasEveryCode(t *testing.T) {
 	sources := map[string]string{
-		"../rest/problem.go": `(?m)^\tCode\w+ += "([a-z_]+)"`,
-		"../rest/calls.go":   `(?m)^\tObstacle\w+ += "([a-z_]+)"`,
+		"../rest/problem.go":    `(?m)^\tCode\w+ += "([a-z_]+)"`,
+		"../approval/errors.go": `(?m)^\tCode\w+ += "([a-z_]+)"`,
+		"../rest/calls.go":      `(?m)^\tObstacle\w+ += "([a-z_]+)"`,
+	}
+	page, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
 	}
 	for file, pattern := range sources {
 		text, err := os.ReadFile(file)
@@ -237,6 +242,9 @@ func TestContractHasEveryCode(t *testing.T) {
 		for _, m := range found {
 			if !regexp.MustCompile(`[\s\[,` + "`" + `]` + m[1] + `[\s\],}` + "`" + `]`).Match(contract) {
 				t.Errorf("openapi.yaml lacks the code %s", m[1])
+			}
+			if !strings.Contains(string(page), "`"+m[1]+"`") {
+				t.Errorf("docs/api.md lacks the code %s", m[1])
 			}
 		}
 	}
