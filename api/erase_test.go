@@ -74,6 +74,7 @@ func TestErasedIsNotTold(t *testing.T) {
 			`{"start_id":"` + start + `"}`, 409, rest.CodeEnded},
 		{"a late report", own, approval.StatusExecuted, "POST", "/api/calls/" + id + "/outcome",
 			`{"start_id":"` + start + `","status":"executed","result":{}}`, 409, rest.CodeReportedLate},
+		{"a decision's answer", body(""), approval.StatusExecuted, "GET", "/api/requests/" + id + "/decisions/mine", "", 200, ""},
 		{"a withdrawal", body(""), approval.StatusCancelled, "POST", "/api/calls/" + id + "/cancel", "", 200, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -91,6 +92,9 @@ func TestErasedIsNotTold(t *testing.T) {
 			w.store.put(store.Record{View: v, IsRequest: true, Permit: &store.Permit{
 				UsedAt: testTime, Start: approval.HashStartID(start),
 			}})
+			w.temporal.get(id).state = approval.State{View: v, Answers: []approval.Answer{
+				{DecisionID: "mine", Outcome: approval.AnswerStale, Message: "ana has seen that the card is 4111"},
+			}}
 			w.temporal.complete(id, o)
 			w.temporal.onStart = func(f *fakeWorkflow) { // of the copy
 				w.temporal.complete(f.id, approval.Outcome{ID: f.id, Status: c.status, DuplicateOf: id})

@@ -282,6 +282,9 @@ func (s *Server) getDecision(c *gin.Context) error {
 	}
 	if a, ok := found(state, decision); ok {
 		out.Outcome, out.Message, out.Status = a.Outcome, a.Message, state.Status
+		if r.View.ErasedAt != nil { // it may name people, and say what they wrote
+			out.Message = ""
+		}
 		return reply(c, http.StatusOK, out)
 	}
 	switch over := r.View.Status.Ended(); {

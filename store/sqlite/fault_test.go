@@ -115,25 +115,8 @@ func readAll(t *testing.T, o Options) error {
 }
 
 func TestDamagedRows(t *testing.T) {
-	s := open(t, fresh(t))
-	admit(t, s, "behind")
-	admit(t, s, "a")
-	run(t, s, `UPDATE calls SET view = '{"status":5,"secret":"hidden"}' WHERE id = 'a'`)
-	_, err := s.Call(t.Context(), "a")
-	if !errors.Is(err, store.ErrDamaged) || strings.Contains(err.Error(), "hidden") {
-		t.Errorf("a view that can't be read: %v, want %v without its content", err, store.ErrDamaged)
-	}
-	if _, fresh, err := s.Admit(t.Context(), admission("a", nil)); !errors.Is(err, store.ErrDamaged) || fresh {
-		t.Errorf("Admit of that call again: fresh %v, %v", fresh, err)
-	}
-	page, err := s.Calls(t.Context(), store.CallQuery{Limit: 1})
-	if !errors.Is(err, store.ErrDamagedRow) || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), "call a: ") {
-		t.Errorf("a list with a view that can't be read: %v, want %v of that call without its content", err, store.ErrDamagedRow)
-	}
-	page, err = s.Calls(t.Context(), store.CallQuery{Limit: 1, Cursor: page.Next})
-	if err != nil || len(page.Items) != 1 || page.Items[0].ID != "behind" {
-		t.Errorf("the page behind it has %v, %v", page.Items, err)
-	}
+	s, run := tampering(t)
+	storetest.DamagedRow(t, s, run)
 }
 
 func TestEntriesChanged(t *testing.T) {

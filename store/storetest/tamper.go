@@ -213,6 +213,30 @@ func TamperedTree(t *testing.T, open func(t *testing.T) (s store.Store, run func
 	}
 }
 
+// DamagedRow makes a row that can't be read: what reads it says so, without what it holds, and a list goes on
+// behind it. s and run are as open of Tampered gives them.
+func DamagedRow(t *testing.T, s store.Store, run func(sql string)) {
+	t.Helper()
+	admit(t, s, waiting(t, "behind"))
+	admit(t, s, waiting(t, "a"))
+	run(`UPDATE pawl.calls SET view = '{"status":5,"secret":"hidden"}' WHERE id = 'a'`)
+	_, err := s.Call(t.Context(), "a")
+	if !errors.Is(err, store.ErrDamaged) || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("a view that can't be read: %v, want %v without its content", err, store.ErrDamaged)
+	}
+	if _, fresh, err := s.Admit(t.Context(), waiting(t, "a")); !errors.Is(err, store.ErrDamaged) || fresh {
+		t.Errorf("Admit of that call again: fresh %v, %v", fresh, err)
+	}
+	page, err := s.Calls(t.Context(), store.CallQuery{Limit: 1})
+	if !errors.Is(err, store.ErrDamagedRow) || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), "call a: ") {
+		t.Errorf("a list with a view that can't be read: %v, want %v of that call without its content", err, store.ErrDamagedRow)
+	}
+	page, err = s.Calls(t.Context(), store.CallQuery{Limit: 1, Cursor: page.Next})
+	if err != nil || len(page.Items) != 1 || page.Items[0].ID != "behind" {
+		t.Errorf("the page behind it has %v, %v", page.Items, err)
+	}
+}
+
 // notExported are columns of a checkpoint beside what was signed of it. No export has them, so that it
 // is as it should be when they are changed.
 var notExported = []string{"the root of a checkpoint", "the name of a checkpoint"}

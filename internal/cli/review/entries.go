@@ -24,22 +24,8 @@ func (a *app) audit() *cobra.Command {
 	cmd.Example = `  pawl audit list --request pawl-k3vq2m7
   pawl audit verify --database-url sqlite://.pawl/pawl.db`
 	cmd.AddCommand(a.auditList(), a.auditExport(), a.auditErase())
-	for _, sub := range sealed.Commands(a.App) {
-		if name := sub.Name(); name == "verify" || name == "key" || name == "rename" {
-			sub.PreRunE = refuseAPI
-		}
-		cmd.AddCommand(sub)
-	}
+	cmd.AddCommand(sealed.Commands(a.App)...)
 	return cmd
-}
-
-// refuseAPI keeps who names an API from taking the store's log for the log of that API.
-func refuseAPI(cmd *cobra.Command, _ []string) error {
-	if cmd.Flag("api").Changed {
-		return cli.UsageError(errors.New("--api: no API is asked here, but the store of --database-url read; " +
-			"'pawl audit export' gets the log of an API, for 'pawl audit verify'"))
-	}
-	return nil
 }
 
 func (a *app) auditList() *cobra.Command {

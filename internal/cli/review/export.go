@@ -133,6 +133,9 @@ func (a *app) export(
 			if failed == nil {
 				failed = write(line, e)
 			}
+			if failed != nil { // the cursor stays behind what was written
+				return failed
+			}
 			if e.Damage != "" {
 				damaged++
 			}
@@ -142,21 +145,23 @@ func (a *app) export(
 			}
 			before = q.Cursor // of a checkpoint, which has its entry's cursor, that is the same
 			tries, q.Cursor = 0, e.Cursor
-			return failed
+			return nil
 		})
-		if unsealed && err != nil && failed == nil {
-			return n, fmt.Errorf("%w; %w", err, errUnsealed)
+		if tries++; err != nil && failed == nil && !unsealed && errors.Is(err, client.ErrExportCut) &&
+			tries < exportTries && pause.Wait(cmd.Context()) {
+			continue
 		}
-		if tries++; err == nil || failed != nil || !errors.Is(err, client.ErrExportCut) ||
-			tries >= exportTries || !pause.Wait(cmd.Context()) {
-			if damaged > 0 {
-				a.Note("WARNING: the log was changed in the store; entries that do not fit their hashes: %d", damaged)
-			}
-			if err != nil && q.Cursor != "" {
-				err = fmt.Errorf("%w; go on with --after %s", err, q.Cursor)
-			}
-			return n, err
+		if damaged > 0 {
+			a.Note("WARNING: the log was changed in the store; entries that do not fit their hashes: %d", damaged)
 		}
+		switch {
+		case err == nil || failed != nil:
+		case unsealed:
+			err = fmt.Errorf("%w; %w", err, errUnsealed)
+		case q.Cursor != "":
+			err = fmt.Errorf("%w; go on with --after %s", err, q.Cursor)
+		}
+		return n, err
 	}
 }
 

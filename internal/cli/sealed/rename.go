@@ -41,6 +41,7 @@ first. Restart the workers afterwards.
 ` + cli.SettingsHelp,
 		Example: "  pawl audit rename --yes --database-url postgres://pawl@db:5432/pawl",
 		Args:    cli.NoArgs,
+		PreRunE: refuseAPI,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !r.yes {
 				return cli.UsageError(errors.New("auditors will see that the log was renamed, and no name comes back: " +

@@ -115,6 +115,15 @@ func verifiers(given []string) (known note.Verifiers, keys tree.AnyName, err err
 	return note.VerifierList(list...), keys, nil
 }
 
+// refuseAPI keeps who names an API from taking the store's log for the log of that API.
+func refuseAPI(cmd *cobra.Command, _ []string) error {
+	if cmd.Flag("api").Changed {
+		return cli.UsageError(errors.New("--api: no API is asked here, but the store of --database-url read; " +
+			"'pawl audit export' gets the log of an API, for 'pawl audit verify'"))
+	}
+	return nil
+}
+
 func key(base *cli.App) *cobra.Command {
 	l := &log{App: base}
 	cmd := &cobra.Command{
@@ -127,6 +136,7 @@ change it, and give it to 'pawl audit verify --key'.
 ` + cli.SettingsHelp,
 		Example: "  pawl audit key --database-url sqlite://.pawl/pawl.db",
 		Args:    cli.NoArgs,
+		PreRunE: refuseAPI,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := l.Read(l.App, cmd); err != nil {
 				return err

@@ -65,6 +65,7 @@ Temporal does not, or something can't be read.`,
 		Example: `  pawl audit verify --database-url sqlite://.pawl/pawl.db
   pawl audit verify --temporal --database-url postgres://pawl@db:5432/pawl
   pawl audit verify log.ndjson --key log.pub --checkpoint today.checkpoint`,
+		PreRunE: refuseAPI,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return errors.New("takes one EXPORT at most")
